@@ -1,0 +1,1 @@
+"""Transactions, scripts, taproot, locks, weight and fees: bytes, and nothing of the protocol."""

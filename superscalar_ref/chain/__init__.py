@@ -1,0 +1,1 @@
+"""One interface to a chain; a model ledger, Bitcoin Core's consensus code, and a node."""

@@ -1,0 +1,1 @@
+"""The checker: exploration, games, proofs for all parameters, variants, traces."""

@@ -1,0 +1,1 @@
+"""Vectors and the kit for other implementations."""

@@ -1,0 +1,1 @@
+"""A table becomes a pure step, a strict transitions machine, and diagrams."""

@@ -1,0 +1,1 @@
+"""What the abstract state says exists, as transactions and signatures."""

@@ -1,0 +1,1 @@
+"""Keys, Schnorr signatures, MuSig2 sessions and nonces."""

@@ -1,0 +1,1 @@
+"""Loading and checking the files of spec/: machines, parameters, properties, variants."""
