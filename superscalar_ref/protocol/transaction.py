@@ -110,6 +110,8 @@ class Template:
     """nLockTime as a height: valid in blocks above it; 0 for none."""
     fee: int = 0
     """Paid from the inputs (sat)."""
+    holder: str = ""
+    """Who alone gets the complete transaction (a commitment); empty when every signer does."""
     slot: str = ""
     """Which of the spends of its outpoint this is (``state 2``, ``alternate``): a signer signs one message for each."""
 

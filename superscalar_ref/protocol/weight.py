@@ -54,3 +54,21 @@ def most_outputs(vbytes: int = TRUC_MAX_VBYTES) -> int:
     while key_path_vbytes(count) > vbytes:
         count -= 1
     return count
+
+
+def lock_push_bytes(lock: int) -> int:
+    """Bytes of the script push of a lock ``lock`` ≥ 1 (blocks or a height): minimal, as BIP-342 asks."""
+    if lock <= 16:
+        return 1
+    return 1 + lock.bit_length() // 8 + 1
+
+
+def lock_path_vbytes(lock: int) -> int:
+    """Virtual bytes of a transaction that takes one output by its lock path to one P2TR output.
+
+    The leaf is ``<key> CHECKSIGVERIFY <lock> CSV|CLTV``, alone in its tree, so the control block is 33 bytes (BIP-341).
+    """
+    script = 1 + 32 + 1 + lock_push_bytes(lock) + 1
+    witness = 2 + 1 + (1 + 64) + (1 + script) + (1 + 33)
+    stripped = 4 + 1 + INPUT_BYTES + 1 + P2TR_OUTPUT_BYTES + 4
+    return -(-(stripped * WITNESS_SCALE + witness) // WITNESS_SCALE)
