@@ -23,9 +23,7 @@ def relative_lock_sequence(blocks: int) -> int:
     Raises InputError when ``blocks`` is negative or does not fit in 16 bits.
     """
     if not 0 <= blocks <= MAX_RELATIVE_BLOCKS:
-        raise InputError(
-            "relative lock", f"{blocks} blocks is not within 0..{MAX_RELATIVE_BLOCKS}", "BIP-68: 16 bits"
-        )
+        raise InputError("relative lock", f"{blocks} blocks is not within 0..{MAX_RELATIVE_BLOCKS}", "BIP-68: 16 bits")
     return blocks
 
 
@@ -49,7 +47,5 @@ def height_lock_time(height: int) -> int:
     Raises InputError when the number would not be read as a height.
     """
     if not 0 <= height < LOCK_TIME_THRESHOLD:
-        raise InputError(
-            "nLockTime", f"{height} is not a height within 0..{LOCK_TIME_THRESHOLD - 1}", "nLockTime"
-        )
+        raise InputError("nLockTime", f"{height} is not a height within 0..{LOCK_TIME_THRESHOLD - 1}", "nLockTime")
     return height

@@ -38,9 +38,7 @@ def csv_leaf(key: bytes, blocks: int) -> bytes:
     """
     if blocks == 0:
         raise InputError("relative lock", "a lock of 0 blocks leaves false on the stack", "BIP-112")
-    return bytes(
-        CScript([_x_only(key), OP_CHECKSIGVERIFY, relative_lock_sequence(blocks), OP_CHECKSEQUENCEVERIFY])
-    )
+    return bytes(CScript([_x_only(key), OP_CHECKSIGVERIFY, relative_lock_sequence(blocks), OP_CHECKSEQUENCEVERIFY]))
 
 
 def cltv_leaf(key: bytes, height: int) -> bytes:
@@ -50,9 +48,7 @@ def cltv_leaf(key: bytes, height: int) -> bytes:
     """
     if height == 0:
         raise InputError("nLockTime", "a lock at height 0 leaves false on the stack", "BIP-65")
-    return bytes(
-        CScript([_x_only(key), OP_CHECKSIGVERIFY, height_lock_time(height), OP_CHECKLOCKTIMEVERIFY])
-    )
+    return bytes(CScript([_x_only(key), OP_CHECKSIGVERIFY, height_lock_time(height), OP_CHECKLOCKTIMEVERIFY]))
 
 
 def checksig_leaf(key: bytes) -> bytes:

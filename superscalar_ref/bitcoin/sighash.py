@@ -37,8 +37,9 @@ def taproot_sighash(
 ) -> bytes:
     """The 32 bytes that a signature of input ``index`` signs.
 
-    ``spent_outputs`` are the outputs that all inputs spend, in their order. ``leaf_hash`` is the 32-byte hash of the script that is
-    opened (BIP-342), None for the key path. Raises InputError when an input or a SINGLE output is missing.
+    ``spent_outputs`` are the outputs that all inputs spend, in their order. ``leaf_hash`` is the 32-byte hash of
+    the script that is opened (BIP-342), None for the key path.
+    Raises InputError when an input, a spent output or a SINGLE output is missing.
     """
     _check(transaction, index, spent_outputs, hash_type)
     base = hash_type & 3

@@ -105,8 +105,8 @@ def build(
 ) -> Transaction:
     """An unsigned transaction.
 
-    Raises InputError when there is no input or output, an input occurs twice, a number does not fit its field, an amount is
-    negative, or the outputs sum to more than all money.
+    Raises InputError when there is no input or output, an input occurs twice, a number does not fit its
+    field, an amount is negative, or the outputs sum to more than all money.
     """
     if not inputs:
         raise InputError("transaction", "has no input", "BIP-144")
@@ -162,9 +162,7 @@ def dust_limit_sat(script_pubkey: bytes) -> int:
     Every witness program is judged alike: the output's bytes and 67 for its spend, so P2TR has 330 and P2A 240.
     """
     serialized = 8 + len(_compact_size(len(script_pubkey))) + len(script_pubkey)
-    is_witness_program = 4 <= len(script_pubkey) <= 42 and (
-        script_pubkey[0] == 0 or 0x51 <= script_pubkey[0] <= 0x60
-    )
+    is_witness_program = 4 <= len(script_pubkey) <= 42 and (script_pubkey[0] == 0 or 0x51 <= script_pubkey[0] <= 0x60)
     is_witness_program = is_witness_program and script_pubkey[1] == len(script_pubkey) - 2
     spend = 67 if is_witness_program else 148
     return (serialized + spend) * DUST_RELAY_SAT_PER_KVB // 1_000
@@ -175,9 +173,7 @@ def check_no_dust(transaction: Transaction) -> None:
     for number, output in enumerate(transaction.outputs):
         limit = dust_limit_sat(output.script_pubkey)
         if output.amount_sat < limit:
-            raise InputError(
-                f"output {number}", f"{output.amount_sat} sat is dust: below {limit}", "Core's dust limit"
-            )
+            raise InputError(f"output {number}", f"{output.amount_sat} sat is dust: below {limit}", "Core's dust limit")
 
 
 def with_witness(transaction: Transaction, index: int, stack: tuple[bytes, ...] | list[bytes]) -> Transaction:
