@@ -162,7 +162,8 @@ def split(items: tuple[str, ...], groups: int) -> tuple[tuple[str, ...], ...]:
 def stock_groups(node: Node, leaf_k: int) -> tuple[tuple[str, ...], ...]:
     """Who shares each stock output of a leaf: ``min(k, clients)`` groups of at most ``k`` (P1242).
 
-    In the clients' order; each client of the leaf is in exactly one group. A node that is no leaf has no stock: the empty tuple.
+    In the clients' order; each client of the leaf is in exactly one group. A node that is no leaf has no
+    stock: the empty tuple.
     """
     if node.kind is not NodeKind.LEAF:
         return ()
@@ -279,9 +280,7 @@ def _grow(shape: Shape, clients: tuple[str, ...], path: str, depth: int) -> Node
             "R-SHAPE",
         )
     groups = split(clients, min(level.arity, leaves_needed(len(clients), shape)))
-    children = tuple(
-        _grow(shape, group, f"{path}.{number}", depth + 1) for number, group in enumerate(groups)
-    )
+    children = tuple(_grow(shape, group, f"{path}.{number}", depth + 1) for number, group in enumerate(groups))
     return Node(path, NodeKind(level.kind), clients, children)
 
 
