@@ -1,0 +1,116 @@
+"""The same game in the plainest form: the protocol's own ledger, mined block by block, with no cleverness.
+
+``game`` is fast because it numbers positions and drops what cannot matter. This module does neither: it plays the
+rounds of ``game``'s text on ``protocol.ledger`` directly. Tests hold the two equal on small games.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain, combinations
+
+from superscalar_ref.check.arena import Arena, check_arena, default_horizon, owner_payout, relevant
+from superscalar_ref.errors import ChainError
+from superscalar_ref.protocol.ledger import Coin, Ledger, check, mine
+from superscalar_ref.protocol.transaction import Outpoint, Output, Role, Template
+
+
+def solve_plainly(arena: Arena) -> tuple[bool, int | None, int]:
+    """Whether the hero wins, its worst block (height), and the amount that it can force, capped at what it is owed."""
+    check_arena(arena)
+    game = _Plain(arena)
+    value = game.value(game.start(), (), 0)
+    won = value > arena.owed
+    return won, game.horizon - (value - arena.owed - 1) if won else None, min(value, arena.owed)
+
+
+class _Plain:
+    def __init__(self, arena: Arena) -> None:
+        self.arena = arena
+        self.by_name = {template.name: template for template in arena.templates}
+        self.horizon = default_horizon(arena, relevant(arena)) if arena.horizon is None else arena.horizon
+        self.memo: dict[tuple[Ledger, tuple[tuple[str, int], ...], int], int] = {}
+
+    def start(self) -> Ledger:
+        """The ledger at the start. A coin holds what its largest spender needs, and no signature is asked for."""
+        unspent = {}
+        for outpoint, height in self.arena.coins.items():
+            spenders = [t for t in self.arena.templates if outpoint in {s.outpoint for s in t.spends}]
+            amount = max([t.amount_out() for t in spenders], default=0)
+            unspent[outpoint] = Coin(Output(Role.TREE, amount, frozenset()), height)
+        return Ledger(self.arena.height, unspent)
+
+    def paid(self, ledger: Ledger) -> int:
+        """What the hero owns, capped at what it is owed."""
+        mined = (self.by_name[name] for name in ledger.confirmed)
+        return min(self.arena.owed, sum(owner_payout(template, self.arena.hero) for template in mined))
+
+    def value(self, ledger: Ledger, pending: tuple[tuple[str, int], ...], slept: int) -> int:
+        """As ``game``'s: winning sooner over later, winning over losing, losing less over more."""
+        paid = self.paid(ledger)
+        if paid >= self.arena.owed:
+            return self.arena.owed + 1 + self.horizon - ledger.height
+        if ledger.height == self.horizon:
+            return paid
+        key = (ledger, pending, slept)
+        if key not in self.memo:
+            awake = max(
+                self.block(ledger, tuple(sorted((*pending, *((name, 0) for name in some)))), 0)
+                for some in self.options(ledger, pending)
+            )
+            asleep = [self.block(ledger, pending, slept + 1)] if slept < self.arena.absence else []
+            self.memo[key] = min([awake, *asleep])
+        return self.memo[key]
+
+    def options(self, ledger: Ledger, pending: tuple[tuple[str, int], ...]) -> Iterator[tuple[str, ...]]:
+        """Every set of transactions that an awake hero may broadcast."""
+        waiting = [name for name, _ in pending]
+        idle = set(self.arena.coins) if ledger.height < self.arena.idle_until else set()
+        ready = [
+            name
+            for name in sorted(self.arena.hero_holds & self.arena.affordable)
+            if name not in waiting and check(ledger, self.by_name[name]) is None and not self.inputs(name) & idle
+        ]
+        for some in chain.from_iterable(combinations(ready, size) for size in range(len(ready) + 1)):
+            spent: list[Outpoint] = [outpoint for name in (*waiting, *some) for outpoint in self.inputs(name)]
+            if len(spent) == len(set(spent)):
+                yield some
+
+    def inputs(self, name: str) -> set[Outpoint]:
+        """What a transaction spends."""
+        return {spend.outpoint for spend in self.by_name[name].spends}
+
+    def block(self, ledger: Ledger, pending: tuple[tuple[str, int], ...], slept: int) -> int:
+        """The least value over every block that the adversary can make."""
+        usable = sorted(self.arena.adversary_holds | {name for name, _ in pending})
+        return min(
+            self.value(after, waiting, slept)
+            for block in self.blocks(ledger, [self.by_name[name] for name in usable])
+            for after in [mine(ledger, block)]
+            if (waiting := self.waiting(pending, after)) is not None
+        )
+
+    def waiting(self, pending: tuple[tuple[str, int], ...], after: Ledger) -> tuple[tuple[str, int], ...] | None:
+        """The broadcasts that wait on, or None when one that was due is neither mined nor in conflict."""
+        left = [(n, w) for n, w in pending if n not in after.confirmed and self.inputs(n) <= after.unspent.keys()]
+        if any(waited + 1 >= self.arena.confirmation for _, waited in left):
+            return None
+        return tuple((name, waited + 1) for name, waited in left)
+
+    def blocks(self, ledger: Ledger, usable: list[Template]) -> list[tuple[Template, ...]]:
+        """Every block that ``usable`` transactions can make, one order for each set."""
+        found: dict[frozenset[str], tuple[Template, ...]] = {frozenset(): ()}
+        queue: list[tuple[Template, ...]] = [()]
+        for block in queue:
+            names = frozenset(template.name for template in block)
+            for template in usable:
+                if template.name in names or names | {template.name} in found:
+                    continue
+                longer = (*block, template)
+                try:
+                    mine(ledger, longer)
+                except ChainError:
+                    continue
+                found[names | {template.name}] = longer
+                queue.append(longer)
+        return list(found.values())
