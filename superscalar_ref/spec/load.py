@@ -1,0 +1,136 @@
+"""Loading ``spec/``: every function takes ``directory`` to read another copy than the package's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from superscalar_ref.errors import InputError, SpecError
+from superscalar_ref.spec.location import display, spec_directory
+from superscalar_ref.spec.machines import check_wording, parse_machine
+from superscalar_ref.spec.parameters import ParameterSet, parse_parameters
+from superscalar_ref.spec.schema import check_schema
+from superscalar_ref.spec.source import Document, Place, read_document
+from superscalar_ref.spec.specification import Specification
+from superscalar_ref.spec.table import Kind, Machine, Property, Variant
+from superscalar_ref.spec.variants import apply_variant, parse_variant
+
+
+def machine_names(directory: Path | None = None) -> tuple[str, ...]:
+    """Return the names of the machines, sorted. Raises SpecError when there is none."""
+    folder = spec_directory(directory) / "machines"
+    names = tuple(sorted(path.stem for path in folder.glob("*.toml")))
+    if not names:
+        raise SpecError(display(folder), "no machine is there", "spec-directory")
+    return names
+
+
+def load_machine(name: str, directory: Path | None = None) -> Machine:
+    """Load and check one machine.
+
+    Raises InputError for a name that no file has, SpecError (``file:line``) for a faulty file.
+    """
+    names = machine_names(directory)
+    if name not in names:
+        raise InputError(f"'{name}'", f"there is no such machine; there are {', '.join(names)}", "machine-name")
+    return parse_machine(read_document(spec_directory(directory) / "machines" / f"{name}.toml"))
+
+
+def load_machines(directory: Path | None = None) -> tuple[Machine, ...]:
+    """Load and check every machine, sorted by name. Raises SpecError (``file:line``)."""
+    return tuple(load_machine(name, directory) for name in machine_names(directory))
+
+
+def load_parameters(directory: Path | None = None) -> ParameterSet:
+    """Load and check ``parameters.toml``. Raises SpecError (``file:line``)."""
+    document = read_document(spec_directory(directory) / "parameters.toml")
+    check_wording(document)
+    return parse_parameters(document)
+
+
+def load_properties(directory: Path | None = None) -> tuple[Property, ...]:
+    """Load ``properties.toml``, in its order; none when the file does not exist. Raises SpecError (``file:line``)."""
+    path = spec_directory(directory) / "properties.toml"
+    if not path.exists():
+        return ()
+    document = read_document(path)
+    check_schema(document, "properties")
+    check_wording(document)
+    rows: Any = document.data["properties"]
+    return tuple(_property(row, document.place("properties", index)) for index, row in enumerate(rows))
+
+
+def load_variants(directory: Path | None = None) -> tuple[Variant, ...]:
+    """Load ``variants/*.toml``, sorted by file. Raises SpecError (``file:line``)."""
+    folder = spec_directory(directory) / "variants"
+    return tuple(parse_variant(read_document(path)) for path in sorted(folder.glob("*.toml")))
+
+
+def load_specification(directory: Path | None = None) -> Specification:
+    """Load and check all of ``spec/``, and that each variant can be applied to it.
+
+    Raises SpecError (``file:line``): also for an id that is used twice over all files, or that names nothing.
+    """
+    specification = Specification(
+        directory=spec_directory(directory),
+        machines=load_machines(directory),
+        parameters=load_parameters(directory),
+        properties=load_properties(directory),
+        variants=load_variants(directory),
+    )
+    _check_ids(specification)
+    for variant in specification.variants:
+        if variant.breaks and variant.breaks not in {item.id for item in specification.properties}:
+            raise SpecError(str(variant.place), f"{variant.id}: there is no property {variant.breaks}", "id-exists")
+        apply_variant(specification, variant)
+    return specification
+
+
+def _property(row: Mapping[str, Any], place: Place) -> Property:
+    return Property(
+        id=row["id"],
+        kind=Kind(row["kind"]),
+        says=row["says"],
+        why=row.get("why", ""),
+        heroes=tuple(row.get("for", ())),
+        assumes=tuple(row.get("assumes", ())),
+        checked_by=tuple(row.get("checked_by", ())),
+        source=tuple(row.get("source", ())),
+        place=place,
+    )
+
+
+def identifiers(specification: Specification) -> tuple[tuple[str, Place], ...]:
+    """Return every id of the specification with its place: transitions, constraints, properties, variants, findings."""
+    found = [(row.id, row.place) for machine in specification.machines for row in machine.transitions]
+    found += [(item.id, item.place) for item in specification.parameters.constraints]
+    found += [(item.id, item.place) for item in specification.properties]
+    found += [(item.id, item.place) for item in specification.variants]
+    for path in sorted((specification.directory / "findings").glob("*.md")):
+        found.append((path.stem, Place(display(path), 1)))
+    return tuple(found)
+
+
+def _check_ids(specification: Specification) -> None:
+    seen: dict[str, Place] = {}
+    for identity, place in identifiers(specification):
+        if identity in seen:
+            raise SpecError(str(place), f"{identity} is already used at {seen[identity]}", "id-once")
+        seen[identity] = place
+    for path in sorted((specification.directory / "findings").glob("*.md")):
+        if not path.stem.startswith("Q-"):
+            raise SpecError(display(path), "a finding's file is named by its id, as Q-STK-1.md", "id-prefix")
+
+
+__all__ = [
+    "Document",
+    "identifiers",
+    "load_machine",
+    "load_machines",
+    "load_parameters",
+    "load_properties",
+    "load_specification",
+    "load_variants",
+    "machine_names",
+]

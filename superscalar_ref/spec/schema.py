@@ -1,0 +1,103 @@
+"""Holding a TOML document against its JSON Schema, with the line of the first thing that is wrong."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from superscalar_ref.errors import SpecError
+from superscalar_ref.spec.location import display, schema_directory
+from superscalar_ref.spec.source import Document, Step
+
+if TYPE_CHECKING:
+    from jsonschema import Draft202012Validator, ValidationError
+
+_TYPES = {
+    "string": "text",
+    "integer": "a whole number",
+    "boolean": "true or false",
+    "array": "an array",
+    "object": "a table",
+}
+
+
+@lru_cache
+def _validator(kind: str) -> Draft202012Validator:
+    """Build the validator of one kind of file; schemas refer to each other by file name."""
+    from jsonschema import Draft202012Validator, validators  # noqa: PLC0415
+    from referencing import Registry, Resource  # noqa: PLC0415
+
+    contents: dict[str, Any] = {}
+    for path in sorted(schema_directory().glob("*.schema.json")):
+        try:
+            contents[path.name] = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise SpecError(display(path), f"not JSON: {error}", "schema") from None
+    if f"{kind}.schema.json" not in contents:
+        raise SpecError(display(schema_directory()), f"no schema for '{kind}'", "schema")
+    resources = [(name, Resource.from_contents(content)) for name, content in contents.items()]
+    registry: Any = Registry().with_resources(resources)
+    # JSON Schema takes 2.0 for a whole number; here it is not.
+    whole = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)
+    extend: Any = validators.extend
+    strict = extend(Draft202012Validator, type_checker=whole)
+    validator: Draft202012Validator = strict(contents[f"{kind}.schema.json"], registry=registry)
+    return validator
+
+
+def check_schema(document: Document, kind: str) -> None:
+    """Check a document against ``spec/schema/KIND.schema.json``.
+
+    Raises SpecError for the first fault in the order of the lines: its ``rule`` is the schema's name.
+    """
+    faults = sorted(
+        (document.place(*path).line, path, problem)
+        for error in _validator(kind).iter_errors(document.data)
+        for path, problem in _problems(error)
+    )
+    if faults:
+        line, _, problem = faults[0]
+        raise SpecError(f"{document.file}:{line}", problem, f"{kind}.schema.json")
+
+
+def _problems(error: ValidationError) -> Iterator[tuple[tuple[Step, ...], str]]:
+    """Say in our words what is wrong, and where; an unknown key is placed at the key itself."""
+    path: tuple[Step, ...] = tuple(error.absolute_path)
+    rule = str(error.validator)
+    given: Any = error.instance
+    wanted: Any = error.validator_value
+    if rule == "additionalProperties" and wanted is False:
+        schema: Any = error.schema
+        known = sorted(schema["properties"])
+        for key in given:
+            if key not in known:
+                yield (*path, key), f"unknown key '{key}'; known here: {', '.join(known)}"
+    elif rule == "required":
+        for key in wanted:
+            if key not in given:
+                yield path, f"the key '{key}' is missing"
+    elif rule == "pattern" and "propertyNames" in error.absolute_schema_path:
+        # A bad key is reported on the table that holds it: the key itself is the instance.
+        yield (*path, given), f"the name {given!r:.60} does not have the form {wanted}"
+    else:
+        where = f"'{path[-1]}'" if path and isinstance(path[-1], str) else "this"
+        yield path, f"{where} {_wish(rule, wanted, given)}"
+
+
+def _wish(rule: str, wanted: Any, given: Any) -> str:
+    """Complete the sentence 'this …' for a value that breaks one rule of the schema."""
+    if rule == "type":
+        names = [wanted] if isinstance(wanted, str) else wanted
+        return f"must be {' or '.join(_TYPES[name] for name in names)}, not {given!r:.60}"
+    if rule == "pattern" and wanted != "\\S":
+        return f"is {given!r:.60}, which does not have the form {wanted}"
+    if rule == "enum":
+        return f"is {given!r:.60}; it may be {', '.join(map(str, wanted))}"
+    if rule == "uniqueItems":
+        return "names something twice"
+    if rule == "oneOf":
+        return "must be a name, or a list of different names"
+    # What is left: an empty text, array or table.
+    return "is empty"
