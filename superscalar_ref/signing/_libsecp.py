@@ -63,7 +63,7 @@ CData = Any
 _illegal_arguments: list[str] = []
 
 
-@ffi.callback("void(const char *, void *)")  # type: ignore[untyped-decorator]
+@ffi.callback("void(char *, void *)")  # type: ignore[untyped-decorator]
 def _on_illegal_argument(message: CData, _data: CData) -> None:
     _illegal_arguments.append(ffi.string(message).decode())
 
