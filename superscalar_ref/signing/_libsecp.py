@@ -28,7 +28,6 @@ _NEEDED = (
     "secp256k1_ec_pubkey_create",
     "secp256k1_ec_pubkey_parse",
     "secp256k1_ec_pubkey_serialize",
-    "secp256k1_ec_pubkey_sort",
     "secp256k1_ec_seckey_tweak_add",
     "secp256k1_ec_seckey_verify",
     "secp256k1_keypair_create",
@@ -146,16 +145,6 @@ def serialize_point(point: CData) -> bytes:
     size = ffi.new("size_t *", 33)
     lib.secp256k1_ec_pubkey_serialize(_CTX, buffer, size, point, lib.SECP256K1_EC_COMPRESSED)
     return bytes(ffi.buffer(buffer))
-
-
-def sort_points(keys: Sequence[bytes]) -> tuple[bytes, ...] | None:
-    """Keys in the order of BIP-327's KeySort, or None when one of them is no point."""
-    points = [parse_point(key) for key in keys]
-    if any(point is None for point in points):
-        return None
-    array = ffi.new("secp256k1_pubkey *[]", points)
-    lib.secp256k1_ec_pubkey_sort(_CTX, array, len(points))
-    return tuple(serialize_point(array[i]) for i in range(len(points)))
 
 
 # Schnorr signatures (BIP-340)
@@ -313,6 +302,19 @@ def partial_agg(session: CData, partials: Sequence[CData]) -> bytes:
     if not _legal(lib.secp256k1_musig_partial_sig_agg(_CTX, out, session, array, len(partials))):
         raise SigningError("the partial signatures cannot be summed")
     return bytes(ffi.buffer(out))
+
+
+def structure_bytes(structure: CData) -> bytes:
+    """The bytes of an opaque structure; for the runner of published vectors only."""
+    return bytes(ffi.buffer(structure))
+
+
+def structure_from(kind: str, data: bytes) -> CData:
+    """An opaque structure of libsecp256k1 from its bytes; for the runner of published vectors only."""
+    structure = ffi.new(f"secp256k1_{kind} *")
+    _length(data, ffi.sizeof(f"secp256k1_{kind}"), kind)
+    ffi.memmove(structure, data, len(data))
+    return structure
 
 
 def wipe(structure: CData) -> None:
