@@ -205,8 +205,9 @@ def nearest(plan: Plan) -> Suggestion | None:
     """The nearest shape whose worst exit fits, or None when not even one block of lock would.
 
     A change is one more static level at the top, or one level's arity doubled. The nearest has the fewest
-    changes; among equals the one of a single kind of change, then the smallest worst exit in vbytes, then the fewest static levels. Levels are
-    widened where they are narrowest, the upper one first (P1242: low arity near the leaves, wider above).
+    changes; among equals the one with a single kind of change, then the smallest worst exit in vbytes, then
+    the fewest static levels. Levels are widened where they are narrowest, the upper one first (P1242: low
+    arity near the leaves, wider above).
     The timing stays, unless no shape fits with it: then, as a last resort, with the fewest states given up
     and halvings of the step.
     """
