@@ -42,12 +42,36 @@ class Event:
         raise KeyError(f"event '{self.name}' carries no '{key}'")
 
 
+def number(event: Event, key: str) -> int:
+    """The whole number that an event carries. Raises ``TypeError`` when it carries something else."""
+    value = event[key]
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"event '{event.name}': '{key}' is no whole number")
+    return value
+
+
+def text(event: Event, key: str) -> str:
+    """The name that an event carries. Raises ``TypeError`` when it carries something else."""
+    value = event[key]
+    if not isinstance(value, str):
+        raise TypeError(f"event '{event.name}': '{key}' is no text")
+    return value
+
+
+def names(event: Event, key: str) -> frozenset[str]:
+    """The set of names that an event carries. Raises ``TypeError`` when it carries something else."""
+    value = event[key]
+    if not isinstance(value, frozenset):
+        raise TypeError(f"event '{event.name}': '{key}' is no set of names")
+    return value
+
+
 @dataclass(frozen=True)
 class Action:
     """Something that the party must do, in this order, after a step: ``persist`` before what depends on it."""
 
     kind: str
-    """persist | send | broadcast | alert"""
+    """persist | send | broadcast | alert, as others see them; nonce | keep | sign | forget for the signer's own secrets."""
     name: str
     """The record, message, transaction or alert."""
     to: str = ""

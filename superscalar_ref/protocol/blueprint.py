@@ -1,0 +1,631 @@
+"""The blueprint of a factory: which transactions exist for a tree, its versions and its contents.
+
+Laws of this module:
+
+* A blueprint is a pure function of the terms, the versions and the contents: every party that agrees on these computes
+  the same blueprint, down to the satoshi.
+* Building goes from the root down, since a child names its parent (D-4).
+* A name is never used for two different transactions: it carries the versions of every DW node above it.
+
+* A name is never used for two different transactions: it carries the version of every DW node above it.
+one for each version, spends the kickoff's output after a relative lock that is shorter for a newer version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from superscalar_ref.errors import InputError
+from superscalar_ref.protocol import weight
+from superscalar_ref.protocol.odometer import relative_lock
+from superscalar_ref.protocol.shape import Node, NodeKind, Tree, stock_groups
+from superscalar_ref.protocol.transaction import (
+    Kind,
+    LockKind,
+    LockPath,
+    Outpoint,
+    Output,
+    Role,
+    Spend,
+    Template,
+)
+
+FUNDING = "funding"
+"""Name of the transaction that pays into the factory."""
+
+ALTERNATES: Mapping[str, frozenset[str]] = {
+    "every": frozenset({"funding", "kickoff", "state", "channel", "stock"}),
+    "not-kickoffs": frozenset({"funding", "state", "channel", "stock"}),
+    "funding": frozenset({"funding"}),
+    "none": frozenset(),
+}
+"""Which outputs carry an alternate (D-12), for each value of the parameter ``alternates``."""
+
+
+@dataclass(frozen=True)
+class Economy:
+    """What a transaction costs. All zero in the checker, where fees are an ability and not a number."""
+
+    feerate: int
+    """sat/vB, agreed at signing time and paid from inside each transaction (P1143#13)."""
+    anchor: int
+    """sat in each pay-to-anchor output; 0 for no anchors."""
+    dust: int
+    """sat: the smallest output."""
+
+
+@dataclass(frozen=True)
+class Locks:
+    """Every lock that the terms fix (blocks, heights)."""
+
+    step: int
+    """Blocks between the relative locks of two versions."""
+    states: int
+    """Versions of one DW node."""
+    to_self_delay: int
+    """Blocks for which a commitment's own output waits."""
+    end: int
+    """Height of the alternates' nLockTime (D-11)."""
+    stock_lock: str = "csv"
+    """csv | cltv-before | cltv-after (D-9)."""
+    stock_lock_blocks: int = 1
+    """CSV: blocks. cltv-*: the distance from ``end``."""
+    end_default: str = "inverted"
+    """inverted: alternates at ``end`` (D-11). classic: ``L & CLTV(end)``. both: the LSP's path ``expiry_gap`` later."""
+    expiry_gap: int = 0
+    """both: blocks from ``end`` to the LSP's own path."""
+    alternates: str = "every"
+    """A key of ``ALTERNATES``."""
+    kickoffs: str = "every"
+    """every: a kickoff before every state. root: none between two state layers (a refuted design, Q-DW-5)."""
+
+
+@dataclass(frozen=True)
+class Channel:
+    """What one client's channel holds in one version of its leaf (sat)."""
+
+    client: str
+    to_client: int
+    to_lsp: int
+
+    @property
+    def capacity(self) -> int:
+        """Both sides together (sat)."""
+        return self.to_client + self.to_lsp
+
+
+@dataclass(frozen=True)
+class LeafContents:
+    """What a leaf pays in one version: its clients' channels and its stock outputs (sat)."""
+
+    channels: tuple[Channel, ...]
+    stocks: tuple[int, ...]
+
+    @property
+    def total(self) -> int:
+        """Sum of all outputs but the anchor (sat)."""
+        return sum(channel.capacity for channel in self.channels) + sum(self.stocks)
+
+    def channel_of(self, client: str) -> Channel:
+        """The channel of ``client``. Raises ``InputError`` if it has none here."""
+        for channel in self.channels:
+            if channel.client == client:
+                return channel
+        raise InputError(f"leaf of {[c.client for c in self.channels]}", f"no channel of {client}", "R-LEAF-CONTENTS")
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What all parties of a factory agree on before anything is signed."""
+
+    factory: str
+    lsp: str
+    tree: Tree
+    economy: Economy
+    locks: Locks
+    coins: tuple[tuple[Outpoint, int], ...] = ((Outpoint("coin", 0), 0),)
+    """The LSP's coins that the funding transaction spends, with their amounts (sat)."""
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """All transactions of one version of a factory, parents before children."""
+
+    terms: Terms
+    versions: Mapping[str, int]
+    """Index of the newest state of each DW node, by its path."""
+    contents: Mapping[str, LeafContents]
+    """By the path of the leaf."""
+    templates: Mapping[str, Template] = field(repr=False)
+
+    @cached_property
+    def spenders(self) -> Mapping[Outpoint, tuple[str, ...]]:
+        """For each outpoint, the names of the transactions of this blueprint that spend it."""
+        table: dict[Outpoint, tuple[str, ...]] = {}
+        for template in self.templates.values():
+            for spend in template.spends:
+                table[spend.outpoint] = (*table.get(spend.outpoint, ()), template.name)
+        return table
+
+    def signed_together(self) -> Iterator[Template]:
+        """The transactions that need a signing session: more than one signer."""
+        return (template for template in self.templates.values() if len(template.signers) > 1)
+
+    def kit(self, party: str) -> frozenset[str]:
+        """Names of every transaction that ``party`` must hold complete (D-16): all that it signs and may publish."""
+        return frozenset(
+            template.name
+            for template in self.signed_together()
+            if party in template.signers and template.holder in ("", party)
+        )
+
+    def needs(self, party: str, name: str) -> frozenset[str]:
+        """What ``party`` must hold complete before it signs ``name``: the children that it signs too (D-4)."""
+        template = self.templates[name]
+        kit = self.kit_of(party)
+        return frozenset(
+            spender
+            for index in range(len(template.outputs))
+            for spender in self.spenders.get(template.outpoint(index), ())
+            if spender in kit
+        )
+
+    def kit_of(self, party: str) -> frozenset[str]:
+        """``kit``, computed once for each party."""
+        if party not in self._kits:
+            self._kits[party] = self.kit(party)
+        return self._kits[party]
+
+    @cached_property
+    def _kits(self) -> dict[str, frozenset[str]]:
+        return {}
+
+    def path(self, client: str) -> tuple[str, ...]:
+        """Names of the kickoffs and states from the root down to the client's leaf, in the order of publication."""
+        names: list[str] = []
+        above: tuple[int, ...] = ()
+        for node in self.terms.tree.path_to(client):
+            if has_kickoff(self.terms, node):
+                names.append(kickoff_name(node, above))
+            if node.kind is not NodeKind.STATIC:
+                above = (*above, self.versions[node.path])
+                names.append(state_name(node, above))
+        return tuple(names)
+
+    def owed(self, party: str) -> int:
+        """What ``party`` owns in this version, before fees (sat); the LSP: its side of every channel, and the stock."""
+        channels = [channel for leaf in self.contents.values() for channel in leaf.channels]
+        if party == self.terms.lsp:
+            stock = sum(sum(leaf.stocks) for leaf in self.contents.values())
+            return stock + sum(channel.to_lsp for channel in channels)
+        return sum(channel.to_client for channel in channels if channel.client == party)
+
+
+def has_kickoff(terms: Terms, node: Node) -> bool:
+    """Whether ``node`` starts with a kickoff: every node does, in every design but the refuted one of Q-DW-5."""
+    return terms.locks.kickoffs == "every" or node.path == terms.tree.root.path or node.kind is NodeKind.STATIC
+
+
+def version_text(versions: tuple[int, ...]) -> str:
+    """``2.0.1`` for the versions of the DW nodes from the root down; ``-`` for none."""
+    return ".".join(map(str, versions)) or "-"
+
+
+def kickoff_name(node: Node, above: tuple[int, ...]) -> str:
+    """Name of a node's kickoff; ``above`` are the versions of the DW nodes above it, which re-make it (D-4)."""
+    return f"kickoff:{node.path}@{version_text(above)}"
+
+
+def state_name(node: Node, versions: tuple[int, ...]) -> str:
+    """Name of a node's state; ``versions`` end with its own."""
+    return f"state:{node.path}@{version_text(versions)}"
+
+
+def alternate_name(outpoint: Outpoint) -> str:
+    """Name of the alternate that spends ``outpoint`` at the end (D-11)."""
+    return f"alternate:{outpoint.transaction}#{outpoint.index}"
+
+
+def commitment_name(client: str, versions: tuple[int, ...], holder: str) -> str:
+    """Name of the first commitment of a client's channel that ``holder`` may publish."""
+    return f"commitment:{client}@{version_text(versions)}:{holder}"
+
+
+def sweep_name(commitment: str) -> str:
+    """Name of the transaction that takes a commitment's delayed output to its owner's wallet."""
+    return f"sweep:{commitment}"
+
+
+def tree_fee(economy: Economy, outputs: int) -> int:
+    """Fee (sat) of a tree transaction with that many P2TR outputs and an anchor, if there are anchors."""
+    return economy.feerate * weight.key_path_vbytes(outputs, anchors=1 if economy.anchor else 0)
+
+
+def payout_fee(economy: Economy, outputs: int) -> int:
+    """Fee (sat) of a transaction by key path that pays wallets and carries no anchor."""
+    return economy.feerate * weight.key_path_vbytes(outputs, anchors=0)
+
+
+def node_amount(terms: Terms, node: Node, contents: Mapping[str, LeafContents]) -> int:
+    """What the output that ``node`` spends must hold (sat): all that is paid below, with every fee and anchor."""
+    economy = terms.economy
+    paid, outputs = _below(terms, node, contents)
+    if node.kind is NodeKind.STATIC:
+        return tree_fee(economy, outputs) + economy.anchor + paid
+    state = tree_fee(economy, outputs) + economy.anchor + paid
+    kickoff = tree_fee(economy, 1) + economy.anchor if has_kickoff(terms, node) else 0
+    return kickoff + state
+
+
+def _below(terms: Terms, node: Node, contents: Mapping[str, LeafContents]) -> tuple[int, int]:
+    """Sum (sat) and number of a node's outputs, without its anchor."""
+    if node.kind is NodeKind.LEAF:
+        leaf = contents[node.path]
+        return leaf.total, len(leaf.channels) + len(leaf.stocks)
+    return sum(node_amount(terms, child, contents) for child in node.children), len(node.children)
+
+
+def funding_amount(terms: Terms, contents: Mapping[str, LeafContents]) -> int:
+    """What the factory's one on-chain output holds (sat)."""
+    return node_amount(terms, terms.tree.root, contents)
+
+
+def check_contents(terms: Terms, contents: Mapping[str, LeafContents]) -> None:
+    """Refuse contents that do not fit the tree or hold dust. Raises ``InputError`` (R-LEAF-CONTENTS, R-DUST)."""
+    for node in terms.tree.nodes():
+        if node.kind is not NodeKind.LEAF:
+            continue
+        place = f"leaf {node.path}"
+        leaf = contents.get(node.path)
+        if leaf is None:
+            raise InputError(place, "no contents", "R-LEAF-CONTENTS")
+        if tuple(channel.client for channel in leaf.channels) != node.clients:
+            raise InputError(place, f"one channel for each of {', '.join(node.clients)} is asked", "R-LEAF-CONTENTS")
+        if len(leaf.stocks) != len(stock_groups(node, terms.tree.shape.leaf_k)):
+            raise InputError(place, "as many stock outputs as groups of clients are asked", "R-LEAF-CONTENTS")
+        least = max(terms.economy.dust, 1)
+        for channel in leaf.channels:
+            if min(channel.to_client, channel.to_lsp) < 0 or channel.capacity < least:
+                raise InputError(place, f"channel of {channel.client}: {channel.capacity} sat is dust", "R-DUST")
+        for stock in leaf.stocks:
+            if stock < least:
+                raise InputError(place, f"a stock output of {stock} sat is dust", "R-DUST")
+
+
+def build(terms: Terms, versions: Mapping[str, int], contents: Mapping[str, LeafContents]) -> Blueprint:
+    """The blueprint of one version of a factory (P1242 'Arity and tree structuring'; D-3, D-4, D-9, D-11, D-12).
+
+    ``versions`` gives each DW node's newest index by path, ``contents`` each leaf's. Raises ``InputError`` when they do
+    not fit the tree, hold dust, or when the coins do not cover the funding output.
+    """
+    check_contents(terms, contents)
+    builder = _Builder(terms, versions, contents)
+    builder.funding()
+    builder.node(terms.tree.root, Outpoint(FUNDING, 0), (), "funding")
+    return Blueprint(terms, dict(versions), dict(contents), builder.templates)
+
+
+def fresh_versions(tree: Tree) -> dict[str, int]:
+    """Index 0 for every DW node, by path: a factory just built."""
+    return {node.path: 0 for node in tree.nodes() if node.kind is not NodeKind.STATIC}
+
+
+class _Builder:
+    """Walks the tree from the root down and collects templates."""
+
+    def __init__(self, terms: Terms, versions: Mapping[str, int], contents: Mapping[str, LeafContents]) -> None:
+        self.terms = terms
+        self.versions = versions
+        self.contents = contents
+        self.templates: dict[str, Template] = {}
+
+    def add(self, template: Template) -> Template:
+        self.templates[template.name] = template
+        return template
+
+    # -- what an output looks like -------------------------------------------------------------------------------------
+
+    def everyone(self, node: Node) -> frozenset[str]:
+        """S(n): the clients below a node, and the LSP."""
+        return frozenset(node.clients) | {self.terms.lsp}
+
+    def expiry_path(self) -> LockPath | None:
+        """The classic default's ``L & CLTV``, where the terms have one."""
+        locks = self.terms.locks
+        if locks.end_default == "inverted":
+            return None
+        height = locks.end if locks.end_default == "classic" else locks.end + locks.expiry_gap
+        return LockPath(self.terms.lsp, LockKind.CLTV, height)
+
+    def stock_path(self) -> LockPath:
+        """The path by which the LSP alone takes an unsold stock (D-9)."""
+        locks = self.terms.locks
+        if locks.stock_lock == "csv":
+            return LockPath(self.terms.lsp, LockKind.CSV, locks.stock_lock_blocks)
+        sign = -1 if locks.stock_lock == "cltv-before" else 1
+        return LockPath(self.terms.lsp, LockKind.CLTV, locks.end + sign * locks.stock_lock_blocks)
+
+    def anchors(self) -> tuple[Output, ...]:
+        amount = self.terms.economy.anchor
+        return (Output(Role.ANCHOR, amount, frozenset()),) if amount else ()
+
+    def tree_output(self, node: Node, amount: int, *, of_state: bool) -> Output:
+        return Output(Role.TREE, amount, self.everyone(node), lock_path=self.expiry_path() if of_state else None)
+
+    # -- transactions --------------------------------------------------------------------------------------------------
+
+    def funding(self) -> None:
+        terms = self.terms
+        amount = funding_amount(terms, self.contents)
+        coins = sum(coin for _, coin in terms.coins)
+        outputs = [self.tree_output(terms.tree.root, amount, of_state=False)]
+        fee = terms.economy.feerate * weight.key_path_vbytes(2, anchors=0, inputs=len(terms.coins))
+        change = coins - amount - fee
+        if coins and change < 0:
+            raise InputError(
+                "funding",
+                f"the LSP's coins hold {coins} sat, {amount + fee} sat are needed",
+                "R-FUNDING-COVERED",
+            )
+        if coins and change >= terms.economy.dust:
+            outputs.append(Output(Role.WALLET, change, frozenset({terms.lsp}), owner=terms.lsp))
+        spends = tuple(Spend(outpoint) for outpoint, _ in terms.coins)
+        self.add(
+            Template(
+                FUNDING,
+                Kind.FUNDING,
+                spends,
+                tuple(outputs),
+                frozenset({terms.lsp}),
+                fee=coins - sum(output.amount for output in outputs) if coins else 0,
+            )
+        )
+
+    def node(self, node: Node, parent: Outpoint, above: tuple[int, ...], parent_kind: str) -> None:
+        """The transactions of one node, and all below it, on the output ``parent`` of its parent."""
+        self.alternate(parent, node, parent_kind)
+        if node.kind is NodeKind.STATIC:
+            self.static(node, parent, above)
+            return
+        if has_kickoff(self.terms, node):
+            parent = self.kickoff(node, parent, above)
+            self.alternate(parent, node, "kickoff")
+        self.state(node, parent, (*above, self.versions[node.path]))
+
+    def static(self, node: Node, parent: Outpoint, above: tuple[int, ...]) -> None:
+        outputs = tuple(
+            self.tree_output(child, node_amount(self.terms, child, self.contents), of_state=False)
+            for child in node.children
+        )
+        template = self.tree_transaction(
+            kickoff_name(node, above), Kind.KICKOFF, node, Spend(parent), outputs, "kickoff"
+        )
+        for index, child in enumerate(node.children):
+            self.node(child, template.outpoint(index), above, "kickoff")
+
+    def kickoff(self, node: Node, parent: Outpoint, above: tuple[int, ...]) -> Outpoint:
+        paid, count = _below(self.terms, node, self.contents)
+        amount = paid + tree_fee(self.terms.economy, count) + self.terms.economy.anchor
+        outputs = (self.tree_output(node, amount, of_state=False),)
+        template = self.tree_transaction(
+            kickoff_name(node, above), Kind.KICKOFF, node, Spend(parent), outputs, "kickoff"
+        )
+        return template.outpoint(0)
+
+    def state(self, node: Node, parent: Outpoint, versions: tuple[int, ...]) -> None:
+        locks = self.terms.locks
+        index = self.versions[node.path]
+        spend = Spend(parent, relative_lock=relative_lock(locks.step, locks.states, index))
+        outputs = self.leaf_outputs(node) if node.kind is NodeKind.LEAF else self.state_outputs(node)
+        template = self.tree_transaction(state_name(node, versions), Kind.STATE, node, spend, outputs, f"state {index}")
+        if node.kind is NodeKind.LEAF:
+            self.leaf(node, template, versions)
+            return
+        for place, child in enumerate(node.children):
+            self.node(child, template.outpoint(place), versions, "state")
+
+    def state_outputs(self, node: Node) -> tuple[Output, ...]:
+        return tuple(
+            self.tree_output(child, node_amount(self.terms, child, self.contents), of_state=True)
+            for child in node.children
+        )
+
+    def leaf_outputs(self, node: Node) -> tuple[Output, ...]:
+        """Channels first, in the order of the clients, then the stock outputs in the order of their groups."""
+        leaf = self.contents[node.path]
+        lsp = self.terms.lsp
+        channels = tuple(
+            Output(
+                Role.CHANNEL,
+                channel.capacity,
+                frozenset({channel.client, lsp}),
+                lock_path=self.expiry_path(),
+                owner=channel.client,
+            )
+            for channel in leaf.channels
+        )
+        groups = stock_groups(node, self.terms.tree.shape.leaf_k)
+        stocks = tuple(
+            Output(Role.STOCK, amount, frozenset(group) | {lsp}, lock_path=self.stock_path(), owner=lsp)
+            for group, amount in zip(groups, leaf.stocks, strict=True)
+        )
+        return channels + stocks
+
+    def tree_transaction(
+        self, name: str, kind: Kind, node: Node, spend: Spend, outputs: tuple[Output, ...], slot: str
+    ) -> Template:
+        return self.add(
+            Template(
+                name,
+                kind,
+                (spend,),
+                outputs + self.anchors(),
+                self.everyone(node),
+                fee=tree_fee(self.terms.economy, len(outputs)),
+                slot=slot,
+            )
+        )
+
+    def leaf(self, node: Node, state: Template, versions: tuple[int, ...]) -> None:
+        """What hangs below a leaf's state: commitments, alternates, and the LSP's own path to the stock."""
+        leaf = self.contents[node.path]
+        groups = stock_groups(node, self.terms.tree.shape.leaf_k)
+        for place, channel in enumerate(leaf.channels):
+            outpoint = state.outpoint(place)
+            for holder in (channel.client, self.terms.lsp):
+                self.commitment(channel, outpoint, versions, holder)
+            self.payout(outpoint, channel.capacity, "channel", {channel.client: channel.capacity}, "alternate")
+            self.expiry(outpoint, state.outputs[place])
+        for number, (group, amount) in enumerate(zip(groups, leaf.stocks, strict=True)):
+            outpoint = state.outpoint(len(leaf.channels) + number)
+            self.payout(outpoint, amount, "stock", equal_shares(amount, group), "alternate")
+            self.expiry(outpoint, state.outputs[outpoint.index])
+
+    def commitment(self, channel: Channel, outpoint: Outpoint, versions: tuple[int, ...], holder: str) -> None:
+        """The holder's first commitment: its own side delayed, the other's at once (D-13: no fee inside)."""
+        economy, locks = self.terms.economy, self.terms.locks
+        lsp = self.terms.lsp
+        other = lsp if holder == channel.client else channel.client
+        mine, theirs = channel.to_client, channel.to_lsp
+        if holder == lsp:
+            mine, theirs = theirs, mine
+        least = max(economy.dust, 1)
+        outputs: list[Output] = []
+        if mine >= least:
+            delay = LockPath(holder, LockKind.CSV, locks.to_self_delay)
+            outputs.append(Output(Role.DELAYED, mine, frozenset({other}), lock_path=delay, owner=holder))
+        if theirs >= least:
+            outputs.append(Output(Role.WALLET, theirs, frozenset({other}), owner=other))
+        trimmed = channel.capacity - sum(output.amount for output in outputs)
+        if economy.anchor:
+            outputs.append(Output(Role.ANCHOR, min(trimmed, economy.anchor), frozenset()))
+        template = self.add(
+            Template(
+                commitment_name(channel.client, versions, holder),
+                Kind.COMMITMENT,
+                (Spend(outpoint),),
+                tuple(outputs),
+                frozenset({channel.client, lsp}),
+                fee=channel.capacity - sum(output.amount for output in outputs),
+                slot=f"commitment {holder}",
+                holder=holder,
+            )
+        )
+        if mine >= least:
+            self.sweep(template, holder, mine)
+
+    def sweep(self, commitment: Template, owner: str, amount: int) -> None:
+        economy = self.terms.economy
+        fee = economy.feerate * weight.lock_path_vbytes(self.terms.locks.to_self_delay)
+        if amount - fee < max(economy.dust, 1):
+            return
+        spend = Spend(commitment.outpoint(0), relative_lock=self.terms.locks.to_self_delay, by_lock_path=True)
+        output = Output(Role.WALLET, amount - fee, frozenset({owner}), owner=owner)
+        self.add(Template(sweep_name(commitment.name), Kind.SWEEP, (spend,), (output,), frozenset({owner}), fee=fee))
+
+    def alternate(self, outpoint: Outpoint, node: Node, kind: str) -> None:
+        """The end's default on a tree output: everything to the clients below it, nothing to the LSP (D-11)."""
+        shares = dict.fromkeys(node.clients, 0)
+        for leaf in leaves_below(node):
+            contents = self.contents[leaf.path]
+            for channel in contents.channels:
+                shares[channel.client] += channel.capacity
+            groups = stock_groups(leaf, self.terms.tree.shape.leaf_k)
+            for group, amount in zip(groups, contents.stocks, strict=True):
+                for client, share in equal_shares(amount, group).items():
+                    shares[client] += share
+        amount = self.templates[outpoint.transaction].outputs[outpoint.index].amount
+        self.payout(outpoint, amount, kind, shares, "alternate")
+        self.expiry(outpoint, self.templates[outpoint.transaction].outputs[outpoint.index])
+
+    def payout(self, outpoint: Outpoint, amount: int, kind: str, shares: Mapping[str, int], slot: str) -> None:
+        """An alternate that pays ``shares``; what is left over or short is spread evenly over the same clients."""
+        locks = self.terms.locks
+        if locks.end_default == "classic" or kind not in ALTERNATES[locks.alternates]:
+            return
+        fee = payout_fee(self.terms.economy, len(shares))
+        rest = equal_shares(amount - fee - sum(shares.values()), tuple(shares))
+        outputs = tuple(
+            Output(Role.WALLET, share + rest[client], frozenset({client}), owner=client)
+            for client, share in shares.items()
+            if share + rest[client] >= max(self.terms.economy.dust, 1)
+        )
+        if not outputs:
+            return
+        signers = frozenset(shares) | {self.terms.lsp}
+        self.add(
+            Template(
+                alternate_name(outpoint),
+                Kind.ALTERNATE,
+                (Spend(outpoint),),
+                outputs,
+                signers,
+                lock_time=locks.end,
+                fee=amount - sum(output.amount for output in outputs),
+                slot=slot,
+            )
+        )
+
+    def expiry(self, outpoint: Outpoint, output: Output) -> None:
+        """The LSP's spend by its own lock path, where the output has one."""
+        path = output.lock_path
+        if path is None:
+            return
+        relative = path.blocks if path.kind is LockKind.CSV else None
+        fee = self.terms.economy.feerate * weight.lock_path_vbytes(path.blocks)
+        if output.amount - fee < max(self.terms.economy.dust, 1):
+            return
+        self.add(
+            Template(
+                f"expiry:{outpoint.transaction}#{outpoint.index}",
+                Kind.EXPIRY,
+                (Spend(outpoint, relative_lock=relative, by_lock_path=True),),
+                (Output(Role.WALLET, output.amount - fee, frozenset({path.owner}), owner=path.owner),),
+                frozenset({path.owner}),
+                lock_time=path.blocks if path.kind is LockKind.CLTV else 0,
+                fee=fee,
+            )
+        )
+
+
+def leaves_below(node: Node) -> Iterator[Node]:
+    """The leaves of a subtree, in the order of the clients."""
+    if node.kind is NodeKind.LEAF:
+        yield node
+    for child in node.children:
+        yield from leaves_below(child)
+
+
+def equal_shares(amount: int, parties: tuple[str, ...]) -> dict[str, int]:
+    """Equal shares of ``amount`` (sat), the remainder to the first. A negative amount is a cost shared alike."""
+    share, remainder = divmod(amount, len(parties))
+    shares = dict.fromkeys(parties, share)
+    shares[parties[0]] += remainder
+    return shares
+
+
+def close(blueprint: Blueprint, attempt: int) -> Template:
+    """The cooperative close: one transaction from the funding output to everyone (protocol.md §9).
+
+    Each client gets its balance in this version, the LSP the rest, which pays the fee. Dust goes to the fee.
+    """
+    terms = blueprint.terms
+    amount = blueprint.templates[FUNDING].outputs[0].amount
+    owed = {client: blueprint.owed(client) for client in terms.tree.root.clients}
+    paid = {party: sats for party, sats in owed.items() if sats >= max(terms.economy.dust, 1)}
+    fee = payout_fee(terms.economy, len(paid) + 1)
+    rest = amount - sum(paid.values()) - fee
+    if rest >= max(terms.economy.dust, 1):
+        paid[terms.lsp] = rest
+    outputs = tuple(Output(Role.WALLET, sats, frozenset({party}), owner=party) for party, sats in paid.items())
+    return Template(
+        f"close:{version_text(tuple(blueprint.versions.values()))}#{attempt}",
+        Kind.CLOSE,
+        (Spend(Outpoint(FUNDING, 0)),),
+        outputs,
+        frozenset(owed) | {terms.lsp},
+        fee=amount - sum(output.amount for output in outputs),
+        slot=f"close {attempt}",
+    )

@@ -1,0 +1,196 @@
+"""The rules of ``spec/machines/client.toml``: a client's life in one factory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from superscalar_ref.machine.types import Action, Event, Rules, names, number, text
+
+RULES = Rules("client")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a client insists on (blocks)."""
+
+    ceiling: int
+    """Longest worst-case exit, margin included."""
+    margin: int
+    """Blocks kept over the worst case."""
+    life: int
+    """active + dying + what follows an exit: the end must be at least this and the exit away."""
+    depth: int
+    """Confirmations after which a transaction is treated as final."""
+
+
+@dataclass(frozen=True)
+class Client:
+    """One client's view of its factory."""
+
+    status: str
+    me: str
+    lsp: str
+    limits: Limits
+    promised: int = 0
+    """Balance that the invitation promises (sat)."""
+    version: str = ""
+    """The version that the client counts on: indices on its path, ``0.1``; empty before the first."""
+    owed: int = 0
+    """What it counts on (sat)."""
+    kit: frozenset[str] = frozenset()
+    """Names of the transactions of the version that it counts on, or is to count on first."""
+    pending: str = ""
+    """The version being signed."""
+    pending_owed: int = 0
+    pending_kit: frozenset[str] = frozenset()
+    newest_agreed: str = ""
+    """The newest version that the client ever agreed to sign."""
+    held: frozenset[str] = frozenset()
+    """Names of all transactions that the client holds complete."""
+
+    def role_of(self, name: str) -> str:
+        """Who ``name`` is to this client: self, lsp, chain, or stranger."""
+        return {self.me: "self", self.lsp: "lsp", "chain": "chain"}.get(name, "stranger")
+
+
+Result = tuple[Client, tuple[Action, ...]]
+
+
+def version_key(version: str) -> tuple[int, ...]:
+    """Versions compare like odometers: the first index that differs decides. The empty version is the oldest."""
+    return tuple(int(index) for index in version.split(".")) if version and version != "-" else ()
+
+
+@RULES.guard
+def balance_as_promised(client: Client, event: Event) -> bool:
+    """Whether the plan gives at least the promised balance."""
+    return number(event, "balance") >= client.promised
+
+
+@RULES.guard
+def funding_recomputed(client: Client, event: Event) -> bool:
+    """Whether the LSP's funding output is the one that the client computed."""
+    return event["funding_claimed"] == event["funding_computed"]
+
+
+@RULES.guard
+def exit_within_ceiling(client: Client, event: Event) -> bool:
+    """Whether the worst-case exit and the margin stay within the ceiling (R-EXIT-CEILING)."""
+    return number(event, "exit_blocks") + client.limits.margin <= client.limits.ceiling
+
+
+@RULES.guard
+def end_leaves_time(client: Client, event: Event) -> bool:
+    """Whether the end is far enough away for the factory's life and an exit after it."""
+    return number(event, "height") + client.limits.life + number(event, "exit_blocks") <= number(event, "end")
+
+
+@RULES.guard
+def kit_held(client: Client, event: Event) -> bool:
+    """Whether the pending version's kit is complete (D-16)."""
+    return client.pending_kit <= client.held
+
+
+@RULES.guard
+def deep_enough(client: Client, event: Event) -> bool:
+    """Whether a transaction is as deep as a reorg is assumed to reach."""
+    return number(event, "depth") >= client.limits.depth
+
+
+@RULES.guard
+def version_is_newer(client: Client, event: Event) -> bool:
+    """Whether a version is newer than all that were ever agreed to."""
+    return version_key(text(event, "version")) > version_key(client.newest_agreed)
+
+
+@RULES.guard
+def balance_not_less(client: Client, event: Event) -> bool:
+    """Whether a new version gives at least what the client counts on."""
+    return number(event, "balance") >= client.owed
+
+
+@RULES.guard
+def close_pays_in_full(client: Client, event: Event) -> bool:
+    """Whether a close pays at least what the client counts on."""
+    return number(event, "balance") >= client.owed
+
+
+@RULES.effect
+def send_join(client: Client, event: Event) -> Result:
+    """The client's keys go to the LSP."""
+    joined = replace(client, promised=number(event, "balance"))
+    return joined, (Action("send", "join", client.lsp),)
+
+
+def _pend(client: Client, event: Event) -> Client:
+    return replace(
+        client,
+        pending=text(event, "version"),
+        pending_owed=number(event, "balance"),
+        pending_kit=names(event, "kit"),
+        newest_agreed=text(event, "version"),
+    )
+
+
+def _persist(client: Client, what: str) -> Action:
+    return Action("persist", what, fields=(("version", client.pending or client.version),))
+
+
+@RULES.effect
+def persist_terms(client: Client, event: Event) -> Result:
+    """The terms and the kit that they ask become durable."""
+    pending = _pend(client, event)
+    return pending, (_persist(pending, "terms"),)
+
+
+@RULES.effect
+def persist_pending(client: Client, event: Event) -> Result:
+    """The version is used up from here on, durably."""
+    pending = _pend(client, event)
+    return pending, (_persist(pending, "pending"),)
+
+
+@RULES.effect
+def send_agreement(client: Client, event: Event) -> Result:
+    """The LSP learns that the client agrees."""
+    return client, (Action("send", "agreement", client.lsp),)
+
+
+@RULES.effect
+def open_sessions(client: Client, event: Event) -> Result:
+    """Sessions for everything that is to be signed."""
+    return client, (Action("open", "sessions", fields=(("transactions", names(event, "to_sign")),)),)
+
+
+@RULES.effect
+def count_version(client: Client, event: Event) -> Result:
+    """From here on the client relies on the version that was pending."""
+    counted = replace(
+        client,
+        version=client.pending,
+        owed=client.pending_owed,
+        kit=client.pending_kit,
+        pending="",
+        pending_owed=0,
+        pending_kit=frozenset(),
+    )
+    return counted, (_persist(counted, "counted"),)
+
+
+@RULES.effect
+def send_kit_complete(client: Client, event: Event) -> Result:
+    """The LSP learns that the kit of this version is complete."""
+    return client, (Action("send", "kit_complete", client.lsp, (("version", client.version),)),)
+
+
+@RULES.effect
+def persist_status(client: Client, event: Event) -> Result:
+    """The state that is entered becomes durable."""
+    return client, (Action("persist", "status", fields=(("event", event.name),)),)
+
+
+@RULES.effect
+def drop_pending(client: Client, event: Event) -> Result:
+    """The sessions of the pending version are broken off; its version stays used up."""
+    dropped = replace(client, pending="", pending_owed=0, pending_kit=frozenset())
+    return dropped, (Action("abort", "sessions"),)
