@@ -89,30 +89,30 @@ def check(ledger: Ledger, template: Template, signed_by: frozenset[str] | None =
 
     ``signed_by`` names who has signed; None means that the template is complete: all its ``signers`` have.
     """
-    signatures = {} if signed_by is None else {template.name: signed_by}
-    refusal = check_block(ledger, (template,), signatures)
+    refusal = check_block(ledger, (template,), None if signed_by is None else (signed_by,))
     return None if refusal is None else refusal.reason
 
 
 def check_block(
-    ledger: Ledger, templates: Sequence[Template], signatures: Mapping[str, frozenset[str]] | None = None
+    ledger: Ledger, templates: Sequence[Template], signed_by: Sequence[frozenset[str]] | None = None
 ) -> Refusal | None:
     """Say which of ``templates``, in this order in the next block, is refused first and why, or None.
 
-    ``signatures`` maps a template's name to who has signed it; a template that it does not name is complete.
+    ``signed_by`` names who has signed each, in the same order; None means that all of them are complete. Raises
+    ``ValueError`` when the lengths differ.
     """
-    result = _connect(ledger, templates, signatures or {})
+    result = _connect(ledger, templates, signed_by)
     return result if isinstance(result, Refusal) else None
 
 
 def mine(
-    ledger: Ledger, templates: Sequence[Template] = (), signatures: Mapping[str, frozenset[str]] | None = None
+    ledger: Ledger, templates: Sequence[Template] = (), signed_by: Sequence[frozenset[str]] | None = None
 ) -> Ledger:
     """The ledger after one block with ``templates`` in this order; a child may follow its parent in it.
 
-    ``signatures`` as in ``check_block``. Raises ``ChainError`` with the reason when a transaction is refused.
+    ``signed_by`` as in ``check_block``. Raises ``ChainError`` with the reason when a transaction is refused.
     """
-    result = _connect(ledger, templates, signatures or {})
+    result = _connect(ledger, templates, signed_by)
     if isinstance(result, Refusal):
         raise ChainError(f"{result.reason}: {result.transaction}", ledger.height + 1)
     return result
@@ -148,7 +148,7 @@ def earliest(ledger: Ledger, template: Template) -> int | None:
 
 
 def _connect(
-    ledger: Ledger, templates: Sequence[Template], signatures: Mapping[str, frozenset[str]]
+    ledger: Ledger, templates: Sequence[Template], signed_by: Sequence[frozenset[str]] | None
 ) -> Ledger | Refusal:
     """One block: first what each transaction shows by itself, then each in turn against the outputs."""
     height = ledger.height + 1
@@ -161,8 +161,9 @@ def _connect(
         if _has_unspent(ledger.unspent, template):
             return Refusal(template.name, Reason.KNOWN)
     unspent = dict(ledger.unspent)
-    for template in templates:
-        reason = _inputs(unspent, template, height, signatures.get(template.name, template.signers))
+    signatures = [template.signers for template in templates] if signed_by is None else signed_by
+    for template, names in zip(templates, signatures, strict=True):
+        reason = _inputs(unspent, template, height, names)
         if reason is not None:
             return Refusal(template.name, reason)
         for spend in template.spends:

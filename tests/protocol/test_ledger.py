@@ -54,9 +54,7 @@ def tree(amount: int) -> Output:
 
 
 def kickoff(lock: int | None = None, lock_time: int = 0, amount: int = 10) -> Template:
-    return Template(
-        "kickoff:0", Kind.KICKOFF, (Spend(FUNDING, lock),), (tree(amount),), AL, lock_time=lock_time
-    )
+    return Template("kickoff:0", Kind.KICKOFF, (Spend(FUNDING, lock),), (tree(amount),), AL, lock_time=lock_time)
 
 
 def state(lock: int | None) -> Template:
@@ -178,6 +176,14 @@ def test_a_refused_block_says_where_and_changes_nothing() -> None:
     assert caught.value.height == HEIGHT + 1
     assert caught.value.reason == "bad-txns-nonfinal: state:0"
     assert ledger == genesis()
+
+
+def test_each_transaction_of_a_block_has_its_own_signers() -> None:
+    block = [kickoff(), state(0)]
+    assert check_block(genesis(), block, [AL, AL]) is None
+    assert check_block(genesis(), block, [AL, frozenset({"L"})]) == Refusal("state:0", Reason.SCRIPT)
+    with pytest.raises(ValueError, match="shorter"):
+        check_block(genesis(), block, [AL])
 
 
 def test_a_chain_cannot_go_back_by_advancing() -> None:
