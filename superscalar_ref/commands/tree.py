@@ -19,6 +19,7 @@ from superscalar_ref.protocol.shape import Shape
 from superscalar_ref.report import treedraw
 from superscalar_ref.report.treedraw import count
 from superscalar_ref.spec.load import load_parameters
+from superscalar_ref.spec.parameters import Parameters, ParameterSet
 
 BLOCKS_A_DAY = 144
 MOST_CLIENTS = 100_000
@@ -60,15 +61,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Plan, print, and return 0. Raises ``ProtocolError`` when the shape does not fit, else ``InputError``."""
-    planned = _plan(args)
+    parameters = load_parameters()
+    planned = _plan(args, parameters.defaults())
+    covered = in_budget(planned, parameters)
     suggestion = None if planned.fits else nearest(planned)
     arguments = "" if suggestion is None else suggestion.arguments(len(planned.tree.clients)) + _kept(args)
     if args.svg is not None:
         _write(args.svg, treedraw.svg(planned.tree))
     if args.json:
-        print(json.dumps(as_json(planned, suggestion, arguments)))
+        print(json.dumps(as_json(planned, covered, suggestion, arguments)))
     else:
-        print("\n".join(_lines(planned)))
+        print("\n".join(_lines(planned, covered)))
         if args.svg is not None:
             print(f"\ndrawing: {args.svg}")
     if planned.fits:
@@ -77,8 +80,28 @@ def run(args: argparse.Namespace) -> int:
     raise ProtocolError("R-EXIT-CEILING", "EXIT_TOO_LONG", f"{planned.reason()}; {_advice(suggestion, arguments)}")
 
 
-def as_json(planned: Plan, suggestion: Suggestion | None = None, arguments: str = "") -> dict[str, object]:
-    """The plan for programs: times in blocks, ``exits`` in the clients' order; ``arguments`` plan the suggestion."""
+def in_budget(planned: Plan, parameters: ParameterSet) -> bool:
+    """Say whether the exit fits its budget when blocks are slow: ``R-EXIT-BUDGET`` on the plan's worst path.
+
+    ``fits`` counts one block for each transaction; this constraint counts looks, confirmations and sales as
+    well. The budget is what the ceiling leaves after the margin.
+    """
+    worst = max(planned.exits, key=lambda exit_: exit_.exit_blocks)
+    path = planned.tree.path_to(worst.client)
+    values = parameters.defaults().as_dict() | {
+        "dw_layers": sum(node.has_counter for node in path),
+        "static_levels": sum(not node.has_counter for node in path),
+        "step_blocks": planned.timing.step_blocks,
+        "states_per_layer": planned.timing.states,
+        "exit_budget_blocks": planned.limits.longest_exit,
+    }
+    return parameters.constraint("R-EXIT-BUDGET").holds(values)
+
+
+def as_json(
+    planned: Plan, covered: bool, suggestion: Suggestion | None = None, arguments: str = ""
+) -> dict[str, object]:
+    """The plan for programs: times in blocks, ``exits`` in the clients' order."""
     shape = planned.tree.shape
     answer: dict[str, object] = {
         "clients": len(planned.tree.clients),
@@ -95,6 +118,7 @@ def as_json(planned: Plan, suggestion: Suggestion | None = None, arguments: str 
         "ceiling_blocks": planned.limits.ceiling_blocks,
         "margin_blocks": planned.limits.margin_blocks,
         "fits": planned.fits,
+        "in_budget": covered,
         "exits": [
             {
                 "client": exit_.client,
@@ -128,9 +152,7 @@ def _suggestion_json(suggestion: Suggestion, arguments: str) -> dict[str, object
     }
 
 
-def _plan(args: argparse.Namespace) -> Plan:
-    defaults = load_parameters().defaults()
-
+def _plan(args: argparse.Namespace, defaults: Parameters) -> Plan:
     def given(option: str, text: str | None, name: str) -> int:
         return defaults.number(name) if text is None else _whole(option, text)
 
@@ -172,7 +194,7 @@ def _advice(suggestion: Suggestion | None, arguments: str) -> str:
     return f"the nearest shape that fits: {suggestion.words}: superscalar-ref tree {arguments}"
 
 
-def _lines(planned: Plan) -> Iterator[str]:
+def _lines(planned: Plan, covered: bool) -> Iterator[str]:
     shape, tree, timing, limits = planned.tree.shape, planned.tree, planned.timing, planned.limits
     levels = ", ".join(f"{level.arity} {level.kind}" for level in shape.levels)
     yield f"levels, root first    {levels} (then {shape.levels[-1].arity} dw for as long as clients are left)"
@@ -190,6 +212,8 @@ def _lines(planned: Plan) -> Iterator[str]:
     yield f"worst exit            {_time(planned.worst_exit_blocks)}, with one block for each transaction"
     yield f"ceiling               {limits.ceiling_blocks} blocks, of which {limits.margin_blocks} stay free"
     yield f"fits                  {'yes' if planned.fits else 'NO'}"
+    verdict = "fits too" if covered else "does NOT fit"
+    yield f"with slow blocks      {verdict}: counting looks, confirmations and sales (R-EXIT-BUDGET)"
     yield ""
     yield f"{'an exit alone':<22}{'min':>10}{'median':>10}{'max':>10}"
     for name, measure in MEASURES:
