@@ -12,6 +12,7 @@ Laws of this module:
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from superscalar_ref.errors import InputError, ProtocolError
 from superscalar_ref.protocol.shape import Tree
@@ -54,6 +55,10 @@ class Odometer:
     indices: tuple[tuple[str, int], ...]
     """Node path and index, for every node with a counter, parents before children."""
 
+    @cached_property
+    def _by_path(self) -> dict[str, int]:
+        return dict(self.indices)
+
     @classmethod
     def new(cls, tree: Tree, states: int) -> Odometer:
         """All counters at 0. Raises ``InputError`` (``R-SHAPE``) when ``states`` is below 1."""
@@ -63,10 +68,9 @@ class Odometer:
 
     def index(self, path: str) -> int:
         """The newest state of the node at ``path``. Raises ``ProtocolError`` (``NO_COUNTER``) when it has none."""
-        for owner, index in self.indices:
-            if owner == path:
-                return index
-        raise ProtocolError("R-ODOMETER", "NO_COUNTER", f"node '{path}' has no counter")
+        if path not in self._by_path:
+            raise ProtocolError("R-ODOMETER", "NO_COUNTER", f"node '{path}' has no counter")
+        return self._by_path[path]
 
     def versions_on_path(self, path: str) -> tuple[int, ...]:
         """Indices of the nodes with a counter from the root to ``path``, which is included if it has one.
