@@ -35,4 +35,5 @@ def _label(row: Transition) -> str:
     lines = [f"{row.id} {row.event}", f"by {' or '.join(row.by)}"]
     if row.guards:
         lines += [f"if {row.guards[0]}", *(f"& {guard}" for guard in row.guards[1:])]
-    return "\n".join(lines)
+    # A space on the left keeps the text off the line that it belongs to.
+    return "\n".join(f" {line}" for line in lines)

@@ -13,7 +13,7 @@ Laws of this module:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Generic
 
@@ -127,8 +127,7 @@ def step(machine: BoundMachine[C], context: C, event: Event) -> Stepped[C]:
     bound = chosen(machine, context, event)
     if bound is None:
         raise refusal(machine, context, event)
-    last = prefixes_of(bound, context, event)[-1]
-    return Stepped(with_status(last.context, bound.row.to), last.actions, bound.row.id)
+    return outcome(bound, context, event)
 
 
 def prefixes(machine: BoundMachine[C], context: C, event: Event) -> tuple[Prefix[C], ...]:
@@ -139,21 +138,28 @@ def prefixes(machine: BoundMachine[C], context: C, event: Event) -> tuple[Prefix
     bound = chosen(machine, context, event)
     if bound is None:
         raise refusal(machine, context, event)
-    return prefixes_of(bound, context, event)
+    found = [Prefix[C]((), context, ())]
+    for name, after, actions in _effects(bound, context, event):
+        found.append(Prefix((*found[-1].done, name), after, (*found[-1].actions, *actions)))
+    return tuple(found)
 
 
-def prefixes_of(bound: BoundTransition, context: C, event: Event) -> tuple[Prefix[C], ...]:
-    """Run a row's effects, whatever its guards say, keeping what each prefix gives.
+def outcome(bound: BoundTransition, context: C, event: Event) -> Stepped[C]:
+    """Return what a row gives, whatever its guards say. Raises SpecError for an effect that changes the status."""
+    actions: list[Action] = []
+    after = context
+    for _, after, more in _effects(bound, context, event):  # noqa: B007  # the last one is wanted
+        actions += more
+    return Stepped(with_status(after, bound.row.to), tuple(actions), bound.row.id)
 
-    Raises SpecError when an effect changes the status: that would be an edge outside the table.
-    """
-    found = [Prefix((), context, ())]
+
+def _effects(bound: BoundTransition, context: C, event: Event) -> Iterator[tuple[str, C, tuple[Action, ...]]]:
+    """Run a row's effects in order, and yield what each gives: the context so far, and its own actions."""
+    status = context.status
     for name, effect in zip(bound.row.effects, bound.effects, strict=True):
-        before = found[-1]
-        after, actions = effect(before.context, event)
-        if after.status != context.status:
+        context, actions = effect(context, event)
+        if context.status != status:
             raise SpecError(
                 str(bound.row.place), f"{bound.row.id}: the effect '{name}' changes the status", "effect-status"
             )
-        found.append(Prefix((*before.done, name), after, (*before.actions, *actions)))
-    return tuple(found)
+        yield name, context, actions

@@ -22,10 +22,9 @@ from superscalar_ref.machine.step import (
     BoundMachine,
     BoundTransition,
     Stepped,
-    prefixes_of,
+    outcome,
     refusal,
     sender_admitted,
-    with_status,
 )
 from superscalar_ref.machine.types import C, Event
 
@@ -105,8 +104,7 @@ class StrictMachine(Generic[C]):
         """Work out a row's result while the state is still the old one."""
 
         def compute(data: Any) -> None:
-            last = prefixes_of(bound, self._context, data.kwargs["event"])[-1]
-            self._pending = Stepped(with_status(last.context, bound.row.to), last.actions, bound.row.id)
+            self._pending = outcome(bound, self._context, data.kwargs["event"])
 
         return compute
 
