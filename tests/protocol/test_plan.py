@@ -101,9 +101,9 @@ def test_the_nearest_of_the_binary_tree_of_127_clients() -> None:
 
 
 def test_static_levels_are_nearer_when_that_takes_fewer_changes() -> None:
-    found = nearest(planned(127, Shape.of([2]), limits=Limits(3040, 0)))
+    found = nearest(planned(8, Shape.of([8]), limits=Limits(435, 0)))
     assert found is not None
-    assert (found.arities, found.static, found.changes) == ((2,), 1, 1)
+    assert (found.arities, found.static, found.changes) == ((8,), 1, 1)
     assert found.words == "make the top level static (now 0)"
 
 
