@@ -54,6 +54,9 @@ def output_key(internal_key: bytes, merkle_root: bytes | None = None) -> OutputK
 
     Raises InputError when the internal key is not a point or a length is wrong.
     """
+    # coincurve reads 32 bytes from whatever it is given.
+    if len(internal_key) != 32:
+        raise InputError("internal key", f"{len(internal_key)} bytes instead of 32", "BIP-341")
     if merkle_root is not None and len(merkle_root) != 32:
         raise InputError("merkle root", f"{len(merkle_root)} bytes instead of 32", "BIP-341")
     try:

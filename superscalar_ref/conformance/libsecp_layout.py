@@ -1,8 +1,8 @@
 """The layout of two opaque structures of libsecp256k1, so that published secret nonces can be signed with.
 
-libsecp256k1 reads no secret nonce from bytes, on purpose, and neither does ``signing``. BIP-327's vectors fix the secret
+libsecp256k1 reads no secret nonce from bytes, on purpose, nor does ``signing``. BIP-327's vectors fix the secret
 nonce, so the runner of vectors writes them into the library's structure: 4 bytes of mark, two 32-byte scalars, the
-public key as the library keeps it. Nothing but the runner imports this; whether the layout holds is tried before use.
+public key as the library keeps it. Nothing but the runner imports this; whether the layout holds is tried first.
 """
 
 from __future__ import annotations
