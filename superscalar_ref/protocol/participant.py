@@ -1,0 +1,275 @@
+"""One party as a whole: its lifecycle and its signing sessions, stepping together through the tables.
+
+Laws of this module:
+
+* Every change of state is a step of a table. This module only carries facts from one machine to another (what is held, what
+  is recorded, whether the tree is on chain), and lets a party take the steps that are its own as soon as they are allowed.
+* Actions come out in the order in which they must be done: what is persisted is durable before the next one begins.
+* ``durable`` is what a crash leaves; ``recover`` starts over from it, with no session open and no nonce.
+
+The checker explores this very module; the parties of the core act by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from superscalar_ref.errors import Refused
+from superscalar_ref.machine.bind import bind
+from superscalar_ref.machine.step import BoundMachine, step
+from superscalar_ref.machine.types import Action, Event
+from superscalar_ref.protocol import client as client_rules
+from superscalar_ref.protocol import factory as factory_rules
+from superscalar_ref.protocol import session as session_rules
+from superscalar_ref.protocol.blueprint import FUNDING, Blueprint
+from superscalar_ref.protocol.client import Client
+from superscalar_ref.protocol.factory import Factory
+from superscalar_ref.protocol.session import Record, Session, Task
+from superscalar_ref.protocol.transaction import Template
+from superscalar_ref.spec.load import load_machine
+from superscalar_ref.spec.table import Machine
+
+Life = TypeVar("Life", Client, Factory)
+
+
+@dataclass(frozen=True)
+class Machines:
+    """The three tables, bound to their rules."""
+
+    session: BoundMachine[Session]
+    client: BoundMachine[Client]
+    factory: BoundMachine[Factory]
+
+
+def bind_machines(session: Machine, client: Machine, factory: Machine) -> Machines:
+    """Bind three tables, such as those of a variant. Raises ``SpecError`` as ``bind`` does."""
+    return Machines(
+        bind(session, session_rules.RULES), bind(client, client_rules.RULES), bind(factory, factory_rules.RULES)
+    )
+
+
+@cache
+def machines(directory: Path | None = None) -> Machines:
+    """The tables of ``spec/machines``, bound; read once for each directory."""
+    return bind_machines(
+        load_machine("session", directory), load_machine("client", directory), load_machine("factory", directory)
+    )
+
+
+def _no_sessions() -> Mapping[str, Session]:
+    return MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Signer:
+    """All signing sessions of one party, and what they share."""
+
+    me: str
+    sessions: Mapping[str, Session] = field(default_factory=_no_sessions)
+    """By the name of the transaction."""
+    held: frozenset[str] = frozenset()
+    """Transactions that this party holds complete."""
+    records: frozenset[Record] = frozenset()
+    """What it has ever signed away (D-7)."""
+    tree_on_chain: bool = False
+
+
+@dataclass(frozen=True)
+class Durable:
+    """What a party finds again after a crash: never a nonce (D-2)."""
+
+    life: Client | Factory
+    held: frozenset[str]
+    records: frozenset[Record]
+    tree_on_chain: bool
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What one event made a party do: its actions in order, and what it refused."""
+
+    actions: tuple[Action, ...]
+    refused: tuple[Refused, ...]
+
+
+def task(blueprint: Blueprint, template: Template, party: str, message: str) -> Task:
+    """What ``party`` needs to know to sign ``template``; ``message`` names its sighash."""
+    collector = template.holder or blueprint.terms.lsp
+    holders = frozenset({template.holder}) if template.holder else template.signers
+    known = template.name in blueprint.templates
+    return Task(
+        template.name,
+        message,
+        str(template.spends[0].outpoint),
+        template.slot,
+        template.signers,
+        collector,
+        holders,
+        blueprint.needs(party, template.name) if known else frozenset(),
+    )
+
+
+def with_tasks(signer: Signer, tasks: Iterable[Task]) -> Signer:
+    """The signer with a session, not opened yet, for each task that it has none for."""
+    sessions = dict(signer.sessions)
+    for new in tasks:
+        if new.transaction not in sessions:
+            sessions[new.transaction] = Session("unopened", signer.me, new)
+    return replace(signer, sessions=MappingProxyType(sessions))
+
+
+def sign(
+    tables: Machines, signer: Signer, events: Iterable[tuple[str, Event]]
+) -> tuple[Signer, tuple[Action, ...], tuple[Refused, ...]]:
+    """Take events of sessions, each with its transaction's name; then sign whatever the rules allow by now.
+
+    An event that is refused changes nothing and is reported; the others are taken. An event for a transaction that this
+    party has no session for is refused as ``SES`` / ``OUT_OF_TURN``.
+    """
+    sessions = dict(signer.sessions)
+    held, records = signer.held, signer.records
+    actions: list[Action] = []
+    refused: list[Refused] = []
+
+    def take(name: str, event: Event) -> bool:
+        nonlocal held, records
+        session = sessions.get(name)
+        if session is None:
+            refused.append(Refused("session", "none", event.name, "SES", None, f"no session for '{name}'"))
+            return False
+        seen = replace(session, held=held, records=records, tree_on_chain=signer.tree_on_chain)
+        try:
+            stepped = step(tables.session, seen, event)
+        except Refused as error:
+            refused.append(error)
+            return False
+        held, records = stepped.context.held, stepped.context.records
+        # What sessions share is kept once, beside them.
+        sessions[name] = replace(stepped.context, held=frozenset(), records=frozenset())
+        actions.extend(stepped.actions)
+        return True
+
+    for name, event in events:
+        take(name, event)
+    reported = len(refused)
+    progress = True
+    while progress:
+        progress = False
+        for name, session in list(sessions.items()):
+            if session.status == "nonces_in" and take(name, Event.of("sign", signer.me)):
+                progress = True
+    del refused[reported:]
+    after = replace(signer, sessions=MappingProxyType(sessions), held=held, records=records)
+    return after, tuple(actions), tuple(refused)
+
+
+@dataclass(frozen=True)
+class Participant:
+    """A party: the LSP (its life is a ``Factory``) or a client (a ``Client``)."""
+
+    life: Client | Factory
+    signer: Signer
+
+    @property
+    def me(self) -> str:
+        """The party's name."""
+        return self.life.me
+
+    def machine(self, tables: Machines) -> BoundMachine[Any]:
+        """The table of this party's life."""
+        return tables.client if isinstance(self.life, Client) else tables.factory
+
+
+SELF_STEPS = ("all_agreed", "kit_complete", "ready")
+"""Events of a life that a party causes itself as soon as its table takes them."""
+
+
+def live(tables: Machines, party: Participant, event: Event) -> tuple[Participant, Turn]:
+    """Take one event of the party's life. Raises ``Refused``, with nothing changed, when the table does not take it."""
+    seen = replace(party.life, held=party.signer.held)
+    stepped = step(party.machine(tables), seen, event)
+    life = replace(stepped.context, held=frozenset())
+    signer = party.signer
+    actions: list[Action] = []
+    refused: list[Refused] = []
+    if event.name == "tree_confirmed":
+        signer = replace(signer, tree_on_chain=True)
+    for action in stepped.actions:
+        actions.append(action)
+        if action.kind == "open":
+            names = sorted(_names(action["transactions"]))
+            signer, more, no = sign(tables, signer, ((name, Event.of("open", signer.me, attempt=1)) for name in names))
+        elif action.kind == "abort":
+            live_ones = [n for n, s in signer.sessions.items() if s.status in ("open", "nonces_in", "signed")]
+            signer, more, no = sign(tables, signer, ((name, Event.of("abort", signer.me)) for name in live_ones))
+        else:
+            continue
+        actions.extend(more)
+        refused.extend(no)
+    after = Participant(life, signer)
+    after, follow = own_steps(tables, after)
+    return after, Turn(tuple(actions) + follow.actions, tuple(refused) + follow.refused)
+
+
+def deliver(tables: Machines, party: Participant, events: Iterable[tuple[str, Event]]) -> tuple[Participant, Turn]:
+    """Take events of the party's signing sessions, then the steps of its own that these allow."""
+    signer, actions, refused = sign(tables, party.signer, events)
+    after, follow = own_steps(tables, replace(party, signer=signer))
+    return after, Turn(actions + follow.actions, refused + follow.refused)
+
+
+def own_steps(tables: Machines, party: Participant) -> tuple[Participant, Turn]:
+    """The steps that a party takes by itself, for as long as one is allowed. A close is broadcast by its own event."""
+    actions: tuple[Action, ...] = ()
+    machine = party.machine(tables)
+    for name in SELF_STEPS:
+        event = Event.of(name, party.me)
+        if not any("self" in bound.row.by for bound in machine.candidates(party.life.status, name)):
+            continue
+        try:
+            party, turn = live(tables, party, event)
+        except Refused:
+            continue
+        actions += turn.actions
+    return party, Turn(actions, ())
+
+
+def durable(party: Participant) -> Durable:
+    """What is durable when every ``persist`` action so far was carried out."""
+    return Durable(party.life, party.signer.held, party.signer.records, party.signer.tree_on_chain)
+
+
+def recover(stored: Durable) -> Participant:
+    """The party after a crash and a restart: what was stored, no sessions, no nonces."""
+    signer = Signer(stored.life.me, held=stored.held, records=stored.records, tree_on_chain=stored.tree_on_chain)
+    return Participant(stored.life, signer)
+
+
+def _names(value: object) -> frozenset[str]:
+    assert isinstance(value, frozenset)
+    return value
+
+
+__all__ = [
+    "FUNDING",
+    "Durable",
+    "Machines",
+    "Participant",
+    "Signer",
+    "Turn",
+    "bind_machines",
+    "deliver",
+    "durable",
+    "live",
+    "machines",
+    "own_steps",
+    "recover",
+    "sign",
+    "task",
+    "with_tasks",
+]
