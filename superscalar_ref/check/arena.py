@@ -36,6 +36,8 @@ class Arena:
     """Templates that the hero can get mined by itself: they pay for themselves, or it has a coin for the fee."""
     absence: int
     """At every height the hero is awake within this many blocks."""
+    exit_absence: int
+    """The same once its exit is under way: it has seen the factory's coin spent, or reached its deadline, or begun."""
     confirmation: int
     """What the hero broadcasts is mined within this many blocks, unless a conflicting transaction is; at least 1."""
     coins: Mapping[Outpoint, int] = field(default_factory=dict)
@@ -44,6 +46,10 @@ class Arena:
     """Height of the last block at the start."""
     idle_until: int = 0
     """The hero spends no coin of the start while the last block is below this height: its own deadline."""
+    punctual: bool = False
+    """The hero is awake when the last block is at ``idle_until``: it comes online to begin, within its notice."""
+    asleep_until: int = 0
+    """The hero is away, however long that is, while the last block is below this height."""
     horizon: int | None = None
     """Height at which the game ends; None lets ``default_horizon`` choose."""
 
@@ -72,9 +78,9 @@ def check_arena(arena: Arena) -> None:
     unknown = sorted((arena.hero_holds | arena.adversary_holds) - set(names))
     if unknown:
         raise InputError(f"game of {arena.hero}", f"'{unknown[0]}' is held but does not exist", "CHK-HOLDS")
-    if arena.absence < 0 or arena.confirmation < 1:
+    if min(arena.absence, arena.exit_absence) < 0 or arena.confirmation < 1:
         raise InputError(
-            f"game of {arena.hero}", "absence is at least 0 and confirmation at least 1 block", "CHK-LATENCY"
+            f"game of {arena.hero}", "an absence is at least 0 and confirmation at least 1 block", "CHK-LATENCY"
         )
 
 
@@ -109,7 +115,7 @@ def default_horizon(arena: Arena, templates: tuple[Template, ...]) -> int:
     most its relative lock, one absence and one confirmation.
     """
     by_name = {template.name: template for template in templates}
-    slack = arena.absence + arena.confirmation
+    slack = max(arena.absence, arena.exit_absence) + arena.confirmation
     memo: dict[str, int] = {}
 
     def depth(name: str) -> int:
@@ -122,4 +128,4 @@ def default_horizon(arena: Arena, templates: tuple[Template, ...]) -> int:
 
     last_lock = max([template.lock_time for template in templates], default=0)
     longest = max([depth(template.name) for template in templates], default=0)
-    return max(arena.height, arena.idle_until, last_lock) + longest + slack
+    return max(arena.height, arena.idle_until, arena.asleep_until, last_lock) + longest + slack

@@ -2,7 +2,8 @@
 
 One round at height ``h`` (the height of the last block):
 
-1. the adversary lets the hero sleep (at most ``absence`` rounds in a row) or not;
+1. the adversary lets the hero sleep (at most ``absence`` rounds in a row, ``exit_absence`` once its exit is under way)
+   or not;
 2. an awake hero broadcasts any of the transactions that it holds, that are final in the next block, whose parents are
    confirmed and whose fee it can pay;
 3. the adversary makes block ``h + 1`` from whatever it holds or has seen broadcast. A transaction that the hero
@@ -29,8 +30,8 @@ Pending = tuple[tuple[int, int], ...]
 """The hero's broadcasts: (template's number, blocks waited), in order."""
 Position = tuple[int, tuple[int, ...], int]
 """Unspent outpoints (bits), their capped ages (0 when spent), what the hero has been paid (at most what it is owed)."""
-Node = tuple[Position, Pending, int]
-"""A position, the hero's broadcasts, how many rounds it has slept: the adversary is to move."""
+Node = tuple[Position, Pending, int, bool]
+"""A position, the hero's broadcasts, how many rounds it has slept, whether its exit is under way."""
 Policy = Callable[[Mapping[Outpoint, int], int, frozenset[str]], Sequence[str]]
 """A fixed strategy: (unspent outpoint → height, height of the next block, own pending) → names to broadcast."""
 
@@ -116,7 +117,7 @@ class Board:
             min(cap, self.arena.height - coins[outpoint]) if outpoint in coins else 0
             for outpoint, cap in zip(self.outpoints, self.cap, strict=True)
         )
-        return (self.start_coins, ages, 0), (), 0
+        return (self.start_coins, ages, 0), (), 0, False
 
     def timely(self, height: int) -> int:
         """Bits of the templates whose absolute lock lets them into a block at ``height``."""
@@ -204,7 +205,7 @@ class _Solver:
 
     def _options(self, node: Node, height: int) -> Iterator[tuple[int, ...]]:
         """What an awake hero may broadcast at the last block's ``height``."""
-        position, pending, _ = node
+        position, pending, _, _ = node
         board = self.board
         ripe = board.ripe(position, board.timely(height + 1))
         busy = 0
@@ -223,7 +224,7 @@ class _Solver:
     def _by_policy(self, node: Node, height: int, ready: Sequence[int]) -> tuple[int, ...]:
         assert self.policy is not None
         board = self.board
-        (unspent, ages, _), pending, _ = node
+        (unspent, ages, _), pending, _, _ = node
         # A capped age is as good as any older one: only comparisons with locks are made with it.
         seen = {outpoint: height - ages[i] for i, outpoint in enumerate(board.outpoints) if unspent >> i & 1}
         names = self.policy(seen, height + 1, frozenset(board.templates[i].name for i, _ in pending))
@@ -232,21 +233,24 @@ class _Solver:
     def _expand(self, epoch: int, height: int, number: int) -> tuple[tuple[int, ...], int]:
         """The block nodes after each choice of the hero, and after sleep (-1: it may not sleep on)."""
         node = self.nodes[number]
-        position, pending, slept = node
-        awake = tuple(
-            self._block_node((position, tuple(sorted((*pending, *((i, 0) for i in option)))), 0))
-            for option in self._options(node, height)
-        )
+        position, pending, slept, alert = node
+        arena, start = self.board.arena, self.board.start_coins
         asleep = -1
-        if slept < self.board.arena.absence:
-            asleep = self._block_node((position, pending, slept + 1))
+        may_sleep = slept < (arena.exit_absence if alert else arena.absence)
+        if height < arena.asleep_until or (may_sleep and not (arena.punctual and height == arena.idle_until)):
+            asleep = self._block_node((position, pending, 0 if height < arena.asleep_until else slept + 1, alert))
+        sees = alert or height >= arena.idle_until or position[0] & start != start
+        awake = tuple(
+            self._block_node((position, tuple(sorted((*pending, *((i, 0) for i in option)))), 0, sees or bool(option)))
+            for option in (self._options(node, height) if height >= arena.asleep_until else ())
+        )
         found = self.choices[epoch][number] = (awake, asleep)
         return found
 
     def block_moves(self, timely: int, block: Node) -> Iterator[tuple[int, Node]]:
         """Every block that the adversary can make after ``block``'s broadcasts, and what follows."""
         board = self.board
-        position, pending, slept = block
+        position, pending, slept, alert = block
         usable = board.adversary
         for i, _ in pending:
             usable |= 1 << i
@@ -265,7 +269,7 @@ class _Solver:
                     break
                 waiting.append((i, waited + 1))
             else:
-                yield mined, (after, tuple(waiting), slept)
+                yield mined, (after, tuple(waiting), slept, alert)
 
     def _follow(self, epoch: int, timely: int, block: int) -> tuple[int, ...]:
         moves = self.block_moves(timely, self.block_nodes[block])
@@ -279,9 +283,11 @@ class _Solver:
         board = self.board
         start = board.arena.height
         epochs: list[int] = []
-        previous: tuple[int, bool] | None = None
+        arena = board.arena
+        previous: tuple[int, bool, bool, bool] | None = None
         for height in range(start, board.horizon):
-            state = (board.timely(height + 1), height >= board.arena.idle_until)
+            idle, punctual = height < arena.idle_until, arena.punctual and height == arena.idle_until
+            state = (board.timely(height + 1), idle, punctual, height < arena.asleep_until)
             epochs.append((epochs[-1] if epochs else -1) + (state != previous))
             previous = state
         return epochs
@@ -354,7 +360,7 @@ class _Solver:
                     now[number] = won
                     continue
                 awake, asleep = choices[number]
-                value = max(map(look_block, awake))
+                value = max(map(look_block, awake)) if awake else won
                 if asleep >= 0 and block_value[asleep] < value:
                     value = block_value[asleep]
                 now[number] = value
@@ -380,8 +386,8 @@ class _Solver:
             def worth(block: int, follows: dict[int, tuple[int, ...]] = follows, later: dict[int, int] = later) -> int:
                 return min(later[node] for node in follows[block])
 
-            best = max(awake, key=lambda block: (worth(block), -len(self.block_nodes[block][1])))
-            sleeps = asleep >= 0 and worth(asleep) < worth(best)
+            best = max(awake, key=lambda block: (worth(block), -len(self.block_nodes[block][1])), default=asleep)
+            sleeps = asleep >= 0 and (not awake or worth(asleep) < worth(best))
             block = asleep if sleeps else best
             mined, node = min(
                 self.block_moves(timely, self.block_nodes[block]),

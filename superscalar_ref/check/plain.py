@@ -19,7 +19,7 @@ def solve_plainly(arena: Arena) -> tuple[bool, int | None, int]:
     """Whether the hero wins, its worst block (height), and the amount that it can force, capped at what it is owed."""
     check_arena(arena)
     game = _Plain(arena)
-    value = game.value(game.start(), (), 0)
+    value = game.value(game.start(), (), 0, False)
     won = value > arena.owed
     return won, game.horizon - (value - arena.owed - 1) if won else None, min(value, arena.owed)
 
@@ -29,7 +29,7 @@ class _Plain:
         self.arena = arena
         self.by_name = {template.name: template for template in arena.templates}
         self.horizon = default_horizon(arena, relevant(arena)) if arena.horizon is None else arena.horizon
-        self.memo: dict[tuple[Ledger, tuple[tuple[str, int], ...], int], int] = {}
+        self.memo: dict[tuple[Ledger, tuple[tuple[str, int], ...], int, bool], int] = {}
 
     def start(self) -> Ledger:
         """The ledger at the start. A coin holds what its largest spender needs, and no signature is asked for."""
@@ -45,21 +45,30 @@ class _Plain:
         mined = (self.by_name[name] for name in ledger.confirmed)
         return min(self.arena.owed, sum(owner_payout(template, self.arena.hero) for template in mined))
 
-    def value(self, ledger: Ledger, pending: tuple[tuple[str, int], ...], slept: int) -> int:
+    def value(self, ledger: Ledger, pending: tuple[tuple[str, int], ...], slept: int, alert: bool) -> int:
         """As ``game``'s: winning sooner over later, winning over losing, losing less over more."""
         paid = self.paid(ledger)
         if paid >= self.arena.owed:
             return self.arena.owed + 1 + self.horizon - ledger.height
         if ledger.height == self.horizon:
             return paid
-        key = (ledger, pending, slept)
+        key = (ledger, pending, slept, alert)
         if key not in self.memo:
-            awake = max(
-                self.block(ledger, tuple(sorted((*pending, *((name, 0) for name in some)))), 0)
-                for some in self.options(ledger, pending)
-            )
-            asleep = [self.block(ledger, pending, slept + 1)] if slept < self.arena.absence else []
-            self.memo[key] = min([awake, *asleep])
+            arena, height = self.arena, ledger.height
+            away = height < arena.asleep_until
+            bound = arena.exit_absence if alert else arena.absence
+            values = []
+            if away or (slept < bound and not (arena.punctual and height == arena.idle_until)):
+                values.append(self.block(ledger, pending, 0 if away else slept + 1, alert))
+            if not away:
+                sees = alert or height >= arena.idle_until or not set(arena.coins) <= ledger.unspent.keys()
+                values.append(
+                    max(
+                        self.block(ledger, tuple(sorted((*pending, *((n, 0) for n in some)))), 0, sees or bool(some))
+                        for some in self.options(ledger, pending)
+                    )
+                )
+            self.memo[key] = min(values)
         return self.memo[key]
 
     def options(self, ledger: Ledger, pending: tuple[tuple[str, int], ...]) -> Iterator[tuple[str, ...]]:
@@ -80,11 +89,11 @@ class _Plain:
         """What a transaction spends."""
         return {spend.outpoint for spend in self.by_name[name].spends}
 
-    def block(self, ledger: Ledger, pending: tuple[tuple[str, int], ...], slept: int) -> int:
+    def block(self, ledger: Ledger, pending: tuple[tuple[str, int], ...], slept: int, alert: bool) -> int:
         """The least value over every block that the adversary can make."""
         usable = sorted(self.arena.adversary_holds | {name for name, _ in pending})
         return min(
-            self.value(after, waiting, slept)
+            self.value(after, waiting, slept, alert)
             for block in self.blocks(ledger, [self.by_name[name] for name in usable])
             for after in [mine(ledger, block)]
             if (waiting := self.waiting(pending, after)) is not None

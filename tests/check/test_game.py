@@ -59,6 +59,7 @@ def race(step: int, states: int = 3, **more: object) -> Arena:
         "adversary_holds": names,
         "affordable": names,
         "absence": 0,
+        "exit_absence": more.get("absence", 0),
         "confirmation": 1,
         "coins": {FUNDING: 0},
     }
@@ -157,9 +158,12 @@ def arenas(draw: st.DrawFn) -> Arena:
         draw(some),
         draw(some),
         draw(st.integers(0, 1)),
+        draw(st.integers(0, 2)),
         draw(st.integers(1, 2)),
         {Outpoint("funding", 0): 0, Outpoint("funding", 1): -1},
         idle_until=draw(st.integers(0, 2)),
+        punctual=draw(st.booleans()),
+        asleep_until=draw(st.sampled_from([0, 0, 0, 3])),
         horizon=7,
     )
 

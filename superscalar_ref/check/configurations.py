@@ -1,0 +1,174 @@
+"""The small factories of ``spec/configurations.toml``, with every lock as tight as the constraints allow.
+
+A configuration fixes only what the adversary has: who is there, how long the honest party may be away, how long a
+transaction may take. The rest follows from ``parameters.toml``: each other parameter, in a fixed order, takes the least
+value (or, for an absence, the greatest) that the constraints over what is fixed so far allow. So the checker plays at
+the edge of what the specification permits, and a constraint that is dropped moves the edge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from superscalar_ref.errors import SpecError
+from superscalar_ref.protocol.blueprint import Locks
+from superscalar_ref.protocol.shape import NodeKind, Shape, Tree, grow
+from superscalar_ref.spec.expression import names
+from superscalar_ref.spec.location import spec_directory
+from superscalar_ref.spec.parameters import Constraint, ParameterSet
+from superscalar_ref.spec.source import read_document
+
+Values = dict[str, int | str]
+
+_GREATEST = ("exit_absence_blocks", "lsp_absence_blocks", "signing_absence_blocks")
+_LEAST = (
+    "step_blocks",
+    "stock_lock_blocks",
+    "to_self_delay_blocks",
+    "exit_budget_blocks",
+    "settle_blocks",
+    "close_margin_blocks",
+    "expiry_gap_blocks",
+    "life_blocks",
+    "funding_confirmations",
+)
+"""Made tight in this order: what a constraint is solved for comes after what it is computed from."""
+_PAYMENTS = ("exit_margin_blocks", "htlc_cutoff_blocks")
+"""About payments in flight, which these games do not have: left open, and so are the constraints that name them."""
+_CHOICES = ("end_default", "alternates", "stock_lock")
+_REACH = 400
+"""A tight value that is further away than this many blocks is not looked for: no small factory needs it."""
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """One small factory."""
+
+    id: str
+    says: str
+    clients: tuple[str, ...]
+    arity: tuple[int, ...]
+    states: int
+    """States a layer."""
+    updates: int
+    """Most updates that are tried in one life."""
+    absence: int
+    """A client is awake at least once in so many blocks, and once more (blocks)."""
+    confirmation: int
+    """Blocks within which a transaction is mined."""
+    static: int = 0
+    """Levels at the top without a counter."""
+
+    @property
+    def tree(self) -> Tree:
+        """The tree of the factory."""
+        return grow(Shape.of(self.arity, static=self.static, leaf_k=1), self.clients)
+
+
+_KEYS = {"id": str, "says": str, "states": int, "updates": int, "absence": int, "confirmation": int, "static": int}
+
+
+def load_configurations(directory: Path | None = None) -> tuple[Configuration, ...]:
+    """Load ``spec/configurations.toml``, or the copy in ``directory``. Raises ``SpecError`` (``file:line``)."""
+    document = read_document(spec_directory(directory) / "configurations.toml")
+    rows: Any = document.data.get("configurations")
+    if not isinstance(rows, list) or not rows:
+        raise SpecError(str(document.place()), "no [[configurations]]", "configurations")
+    found = []
+    for index, row in enumerate(rows):
+        for key, value in row.items():
+            good = (
+                isinstance(value, list) and len(value) > 0
+                if key in ("clients", "arity")
+                else key in _KEYS and isinstance(value, _KEYS[key])
+            )
+            if not good:
+                place = document.place("configurations", index, key)
+                raise SpecError(str(place), f"'{key}' is unknown or of the wrong type", "configurations")
+        missing = ({"clients", "arity"} | _KEYS.keys()) - {"static"} - row.keys()
+        if missing:
+            place = document.place("configurations", index)
+            raise SpecError(str(place), f"the key '{min(missing)}' is missing", "configurations")
+        found.append(Configuration(**{**row, "clients": tuple(row["clients"]), "arity": tuple(row["arity"])}))
+    return tuple(found)
+
+
+def tight_values(parameters: ParameterSet, configuration: Configuration, choices: Mapping[str, str]) -> Values:
+    """The tightest values of all parameters for a configuration, and for the words in ``choices``.
+
+    Raises ``SpecError`` when the constraints leave no value within reach.
+    """
+    tree = configuration.tree
+    layers = max(sum(node.kind is not NodeKind.STATIC for node in tree.path_to(c)) for c in tree.clients)
+    values: Values = {
+        "states_per_layer": configuration.states,
+        "confirmation_blocks": configuration.confirmation,
+        "absence_blocks": configuration.absence,
+        "dw_layers": layers,
+        "static_levels": configuration.static,
+        "links_max": 0,
+        "active_blocks": 0,
+        "dying_blocks": configuration.absence,
+        "reorg_depth_blocks": 0,
+    }
+    for name in _CHOICES:
+        if name in parameters:
+            values[name] = choices.get(name, parameters[name].default)
+    for parameter in parameters.parameters:
+        if parameter.name not in (*values, *_GREATEST, *_LEAST, *_PAYMENTS):
+            values[parameter.name] = parameter.default
+    # An absence that no constraint bounds becomes one block longer than the client's, and so on down the list.
+    beyond = configuration.absence
+    for name in _GREATEST:
+        beyond += 1
+        values[name] = _tight(parameters, name, values, range(beyond, -1, -1))
+        beyond = int(values[name])
+    for name in _LEAST:
+        low = parameters[name].low or 0
+        values[name] = _tight(parameters, name, values, range(low, low + _REACH))
+    return values
+
+
+def _tight(parameters: ParameterSet, name: str, values: Values, candidates: Sequence[int]) -> int:
+    known = values.keys() | {name}
+    ruling = [c for c in parameters.constraints if name in names(c.expression) and names(c.expression) <= known]
+    for candidate in candidates:
+        trial = {**values, name: candidate}
+        if all(constraint.holds(trial) for constraint in ruling):
+            return candidate
+    place = str(parameters[name].place)
+    raise SpecError(place, f"no value of '{name}' within {_REACH} keeps its constraints in a small factory", "tight")
+
+
+def allowed_choices(parameters: ParameterSet, fixed: Mapping[str, str]) -> list[dict[str, str]]:
+    """Every combination of the words that the constraints over words alone allow, the defaults first."""
+    options = []
+    for name in _CHOICES:
+        parameter = parameters[name]
+        words = [fixed[name]] if name in fixed else sorted(parameter.choices, key=lambda w: w != parameter.default)
+        options.append([(name, word) for word in words])
+    over_words: list[Constraint] = [c for c in parameters.constraints if names(c.expression) <= set(_CHOICES)]
+    found = [dict(combination) for combination in product(*options)]
+    return [choice for choice in found if all(constraint.holds(choice) for constraint in over_words)]
+
+
+def locks(values: Values) -> Locks:
+    """The locks of a factory that is agreed at height 0."""
+    end_default = str(values["end_default"])
+    if end_default == "classic" and values["alternates"] != "none":
+        end_default = "both"
+    return Locks(
+        step=int(values["step_blocks"]),
+        states=int(values["states_per_layer"]),
+        to_self_delay=int(values["to_self_delay_blocks"]),
+        end=int(values["life_blocks"]),
+        stock_lock=str(values["stock_lock"]),
+        stock_lock_blocks=int(values["stock_lock_blocks"]),
+        end_default=end_default,
+        expiry_gap=int(values["expiry_gap_blocks"]),
+        alternates=str(values["alternates"]),
+    )
