@@ -157,12 +157,6 @@ def send_agreement(client: Client, event: Event) -> Result:
 
 
 @RULES.effect
-def open_sessions(client: Client, event: Event) -> Result:
-    """Sessions for everything that is to be signed."""
-    return client, (Action("open", "sessions", fields=(("transactions", names(event, "to_sign")),)),)
-
-
-@RULES.effect
 def count_version(client: Client, event: Event) -> Result:
     """From here on the client relies on the version that was pending."""
     counted = replace(

@@ -30,7 +30,9 @@ class Factory:
     pending: str = ""
     """The version being signed."""
     concerned: frozenset[str] = frozenset()
-    """Clients whose kits the pending version changes."""
+    """Clients whose agreement and kit the pending version, or the close, needs."""
+    to_sign: frozenset[str] = frozenset()
+    """Transactions that are to be signed for it."""
     complete: frozenset[str] = frozenset()
     """Those of them whose kit is complete."""
     kit: frozenset[str] = frozenset()
@@ -40,7 +42,7 @@ class Factory:
     funded_at: int = 0
     """Height of the funding transaction's block; 0 before."""
     odometer: Odometer | None = None
-    """The counters of the tree, from the proposal on."""
+    """The counters of the tree."""
 
     def role_of(self, name: str) -> str:
         """Who ``name`` is to the LSP: self, client, chain, clock, or stranger."""
@@ -66,8 +68,8 @@ def same_plan(factory: Factory, event: Event) -> bool:
 
 @RULES.guard
 def every_client_agreed(factory: Factory, event: Event) -> bool:
-    """Whether every client has agreed."""
-    return factory.agreed == factory.clients
+    """Whether every client concerned has agreed."""
+    return factory.concerned <= factory.agreed
 
 
 @RULES.guard
@@ -125,24 +127,33 @@ def note_join(factory: Factory, event: Event) -> Result:
     return replace(factory, joined=factory.joined | {event.by}), ()
 
 
-@RULES.effect
-def persist_terms(factory: Factory, event: Event) -> Result:
-    """The terms and the plan become durable."""
-    planned = replace(
+def _pend(factory: Factory, event: Event, concerned: frozenset[str]) -> Factory:
+    return replace(
         factory,
         digest=text(event, "digest"),
         pending=text(event, "version"),
-        concerned=factory.clients,
+        concerned=concerned,
+        agreed=frozenset(),
         complete=frozenset(),
         kit=names(event, "kit"),
+        to_sign=names(event, "to_sign"),
     )
-    return planned, (Action("persist", "terms"),)
+
+
+@RULES.effect
+def persist_terms(factory: Factory, event: Event) -> Result:
+    """The terms and the plan become durable."""
+    return _pend(factory, event, factory.clients), (Action("persist", "terms"),)
 
 
 @RULES.effect
 def send_proposal(factory: Factory, event: Event) -> Result:
     """The terms go to every client."""
-    return factory, tuple(Action("send", "proposal", client) for client in sorted(factory.clients))
+    return factory, _to_all("proposal", factory.clients)
+
+
+def _to_all(name: str, clients: frozenset[str]) -> tuple[Action, ...]:
+    return tuple(Action("send", name, client) for client in sorted(clients))
 
 
 @RULES.effect
@@ -154,7 +165,13 @@ def note_agreement(factory: Factory, event: Event) -> Result:
 @RULES.effect
 def open_sessions(factory: Factory, event: Event) -> Result:
     """Sessions for everything that is to be signed."""
-    return factory, (Action("open", "sessions", fields=(("transactions", names(event, "to_sign")),)),)
+    return factory, (Action("open", "sessions", fields=(("transactions", factory.to_sign),)),)
+
+
+@RULES.effect
+def send_begin(factory: Factory, event: Event) -> Result:
+    """Every client concerned is told to open its sessions."""
+    return factory, _to_all("begin", factory.concerned)
 
 
 @RULES.effect
@@ -164,12 +181,14 @@ def note_kit(factory: Factory, event: Event) -> Result:
 
 
 @RULES.effect
+def note_height(factory: Factory, event: Event) -> Result:
+    """The active period counts from the block of the funding transaction."""
+    return replace(factory, funded_at=number(event, "height")), ()
+
+
+@RULES.effect
 def persist_status(factory: Factory, event: Event) -> Result:
     """The state that is entered becomes durable."""
-    if event.name == "ready":
-        factory = replace(factory, version=factory.pending, pending="")
-    if event.name == "funding_confirmed":
-        factory = replace(factory, funded_at=number(event, "height"))
     return factory, (Action("persist", "status", fields=(("event", event.name),)),)
 
 
@@ -182,52 +201,58 @@ def broadcast_funding(factory: Factory, event: Event) -> Result:
 @RULES.effect
 def persist_pending(factory: Factory, event: Event) -> Result:
     """The new version is used up from here on, durably."""
-    pending = replace(
-        factory,
-        odometer=factory.odometer.tick(text(event, "node")) if factory.odometer else None,
-        digest=text(event, "digest"),
-        pending=text(event, "version"),
-        concerned=names(event, "concerned"),
-        complete=frozenset(),
-        kit=names(event, "kit"),
-    )
+    assert factory.odometer is not None
+    ticked = replace(factory, odometer=factory.odometer.tick(text(event, "node")))
+    pending = _pend(ticked, event, names(event, "concerned"))
     return pending, (Action("persist", "pending", fields=(("version", pending.pending),)),)
 
 
 @RULES.effect
 def send_update(factory: Factory, event: Event) -> Result:
     """The new version goes to every client concerned."""
-    return factory, tuple(Action("send", "update", client) for client in sorted(factory.concerned))
+    return factory, _to_all("update", factory.concerned)
+
+
+@RULES.effect
+def send_update_aborted(factory: Factory, event: Event) -> Result:
+    """Every client below the node learns that the version is given up."""
+    return factory, _to_all("update_aborted", factory.clients)
 
 
 @RULES.effect
 def count_version(factory: Factory, event: Event) -> Result:
     """From here on the LSP relies on the version that was pending."""
-    counted = replace(factory, version=factory.pending, pending="")
+    counted = replace(factory, version=factory.pending, pending="", to_sign=frozenset())
     return counted, (Action("persist", "counted", fields=(("version", counted.version),)),)
 
 
 @RULES.effect
 def drop_pending(factory: Factory, event: Event) -> Result:
     """The sessions of the pending version are broken off; its version stays used up."""
-    dropped = replace(factory, pending="", concerned=frozenset(), complete=frozenset(), kit=frozenset())
+    nobody: frozenset[str] = frozenset()
+    dropped = replace(factory, pending="", concerned=nobody, complete=nobody, kit=nobody, to_sign=nobody)
     return dropped, (Action("abort", "sessions"),)
+
+
+@RULES.effect
+def persist_close(factory: Factory, event: Event) -> Result:
+    """Nothing is updated from here on."""
+    return _pend(factory, event, factory.clients), (Action("persist", "close"),)
 
 
 @RULES.effect
 def send_close(factory: Factory, event: Event) -> Result:
     """The closing transaction goes to every client."""
-    closing = replace(factory, kit=names(event, "kit"))
-    return closing, tuple(Action("send", "close", client) for client in sorted(factory.clients))
+    return factory, _to_all("close", factory.clients)
 
 
 @RULES.effect
 def broadcast_close(factory: Factory, event: Event) -> Result:
     """The closing transaction, complete."""
-    return factory, (Action("broadcast", "close"),)
+    return factory, (Action("broadcast", "close", fields=(("transaction", factory.pending),)),)
 
 
 @RULES.effect
 def send_abort(factory: Factory, event: Event) -> Result:
     """Every client learns that the ceremony is given up."""
-    return factory, tuple(Action("send", "abort", client) for client in sorted(factory.joined))
+    return factory, _to_all("abort", factory.clients)

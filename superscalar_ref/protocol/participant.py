@@ -2,8 +2,8 @@
 
 Laws of this module:
 
-* Every change of state is a step of a table. This module only carries facts from one machine to another (what is held, what
-  is recorded, whether the tree is on chain), and lets a party take the steps that are its own as soon as they are allowed.
+* Every change of state is a step of a table. This module only carries facts from one machine to another (what is
+  held, what is recorded, whether the tree is on chain), and lets a party take its own steps as soon as they are allowed.
 * Actions come out in the order in which they must be done: what is persisted is durable before the next one begins.
 * ``durable`` is what a crash leaves; ``recover`` starts over from it, with no session open and no nonce.
 
@@ -26,7 +26,7 @@ from superscalar_ref.machine.types import Action, Event
 from superscalar_ref.protocol import client as client_rules
 from superscalar_ref.protocol import factory as factory_rules
 from superscalar_ref.protocol import session as session_rules
-from superscalar_ref.protocol.blueprint import FUNDING, Blueprint
+from superscalar_ref.protocol.blueprint import Blueprint
 from superscalar_ref.protocol.client import Client
 from superscalar_ref.protocol.factory import Factory
 from superscalar_ref.protocol.session import Record, Session, Task
@@ -185,7 +185,7 @@ class Participant:
         return tables.client if isinstance(self.life, Client) else tables.factory
 
 
-SELF_STEPS = ("all_agreed", "kit_complete", "ready")
+SELF_STEPS = ("all_agreed", "begin_signing", "kit_complete", "ready", "close_complete")
 """Events of a life that a party causes itself as soon as its table takes them."""
 
 
@@ -224,7 +224,7 @@ def deliver(tables: Machines, party: Participant, events: Iterable[tuple[str, Ev
 
 
 def own_steps(tables: Machines, party: Participant) -> tuple[Participant, Turn]:
-    """The steps that a party takes by itself, for as long as one is allowed. A close is broadcast by its own event."""
+    """The steps that a party takes by itself, for as long as one is allowed."""
     actions: tuple[Action, ...] = ()
     machine = party.machine(tables)
     for name in SELF_STEPS:
@@ -253,23 +253,3 @@ def recover(stored: Durable) -> Participant:
 def _names(value: object) -> frozenset[str]:
     assert isinstance(value, frozenset)
     return value
-
-
-__all__ = [
-    "FUNDING",
-    "Durable",
-    "Machines",
-    "Participant",
-    "Signer",
-    "Turn",
-    "bind_machines",
-    "deliver",
-    "durable",
-    "live",
-    "machines",
-    "own_steps",
-    "recover",
-    "sign",
-    "task",
-    "with_tasks",
-]

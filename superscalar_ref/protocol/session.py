@@ -189,7 +189,12 @@ def record_spend(session: Session, event: Event) -> Result:
     """The durable record: before the partial signature leaves."""
     task = session.task
     record = (task.outpoint, task.slot, task.message)
-    fields = (("message", task.message), ("outpoint", task.outpoint), ("slot", task.slot))
+    fields = (
+        ("message", task.message),
+        ("outpoint", task.outpoint),
+        ("slot", task.slot),
+        ("transaction", task.transaction),
+    )
     return replace(session, records=session.records | {record}), (Action("persist", "record", fields=fields),)
 
 
