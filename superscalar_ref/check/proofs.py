@@ -49,7 +49,8 @@ class Value:
     def __str__(self) -> str:
         if self.unit != "blocks" or not isinstance(self.value, int):
             return f"{self.name} = {self.value}"
-        return f"{self.name} = {self.value} blocks ({self.value / _BLOCKS_A_DAY:.1f} days)"
+        days = f" ({self.value / _BLOCKS_A_DAY:.1f} days)" if self.value >= _BLOCKS_A_DAY else ""
+        return f"{self.name} = {self.value} block{'' if self.value == 1 else 's'}{days}"
 
 
 @dataclass(frozen=True)
@@ -181,22 +182,22 @@ def loss_at(
     SpecError (``file:line``).
     """
     theory = load_theory(spec_directory, parameters)
-    lemma = _lemma(theory, lemma_id)
-    chosen: dict[str, int | str] = {item.name: item.default for item in theory.parameters.parameters}
-    for name, value in values.items():
-        if name not in theory.parameters:
-            raise InputError("parameters", f"there is no parameter '{name}'", "parameter")
-        fault = theory.parameters[name].fault(value)
-        if fault is not None:
-            raise InputError("parameters", fault, name)
-        chosen[name] = value
-    unknowns = _unknowns(theory, lemma)
-    _assume(unknowns, lemma, ())
-    unknowns.add(unknowns.pinned(name, value) for name, value in chosen.items())
-    answer, example = _refute(theory, lemma, unknowns, ())
-    if answer is Answer.UNKNOWN:
-        raise InputError(lemma_id, "z3 leaves it open for these values", "unfinished")
-    return example
+    return _loss_at(theory, _lemma(theory, lemma_id), _chosen(theory, values))
+
+
+def losses_at(
+    values: Mapping[str, int | str],
+    spec_directory: Path | None = None,
+    parameters: ParameterSet | None = None,
+) -> tuple[Counterexample, ...]:
+    """Every loss that these values allow, the other parameters having their defaults: none for a sound deployment.
+
+    Raises what ``loss_at`` raises.
+    """
+    theory = load_theory(spec_directory, parameters)
+    chosen = _chosen(theory, values)
+    losses = (_loss_at(theory, lemma, chosen) for lemma in theory.lemmas)
+    return tuple(loss for loss in losses if loss is not None)
 
 
 def independent(spec_directory: Path | None = None, parameters: ParameterSet | None = None) -> dict[str, bool]:
@@ -220,6 +221,28 @@ def _lemma(theory: Theory, lemma_id: str) -> Lemma:
     except KeyError:
         known = ", ".join(lemma.id for lemma in theory.lemmas)
         raise InputError(f"'{lemma_id}'", f"there is no such lemma; there are {known}", "lemma") from None
+
+
+def _chosen(theory: Theory, values: Mapping[str, int | str]) -> dict[str, int | str]:
+    chosen: dict[str, int | str] = {item.name: item.default for item in theory.parameters.parameters}
+    for name, value in values.items():
+        if name not in theory.parameters:
+            raise InputError("parameters", f"there is no parameter '{name}'", "parameter")
+        fault = theory.parameters[name].fault(value)
+        if fault is not None:
+            raise InputError("parameters", fault, name)
+        chosen[name] = value
+    return chosen
+
+
+def _loss_at(theory: Theory, lemma: Lemma, chosen: Mapping[str, int | str]) -> Counterexample | None:
+    unknowns = _unknowns(theory, lemma)
+    _assume(unknowns, lemma, ())
+    unknowns.add(unknowns.pinned(name, value) for name, value in chosen.items())
+    answer, example = _refute(theory, lemma, unknowns, ())
+    if answer is Answer.UNKNOWN:
+        raise InputError(lemma.id, "z3 leaves it open for these values", "unfinished")
+    return example
 
 
 def _domains(theory: Theory, lemma: Lemma | None) -> dict[str, Domain]:

@@ -1,10 +1,10 @@
-"""Every lemma is proven, every constraint is needed, and each bound is exact: a block less is lost on a simulated chain."""
+"""Every lemma is proven, every constraint needed, and each bound exact: a block less is lost on a simulated chain."""
 
 from __future__ import annotations
 
 import itertools
 import shutil
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -217,18 +217,18 @@ def latest(steps: tuple[tuple[int, int], ...], confirmation: int, awake: bool = 
     may sleep in a row until it has broadcast it). With ``awake`` the party looks at the tip 0.
     """
 
-    @lru_cache(maxsize=None)
+    @cache
     def worst(tip: int, step: int, parent: int, waited: int, slept: int, must_look: bool) -> int:
         if step == len(steps):
             return tip
-        lock, absence = steps[step]
+        absence = steps[step][1]
         return max(
             block(tip, step, parent, waited, slept + 1 if asleep else 0, asleep)
             for asleep in ([False] if must_look or slept >= absence else [False, True])
         )
 
     def block(tip: int, step: int, parent: int, waited: int, slept: int, asleep: bool) -> int:
-        lock, _ = steps[step]
+        lock = steps[step][0]
         if not asleep and waited < 0 and tip + 1 >= parent + lock:
             waited = 0
         if waited < 0:
@@ -319,7 +319,7 @@ def walked_down(outputs: int, absence: int, exit_absence: int, confirmation: int
     Each of them spends the output whose alternate the client has broadcast, and creates the next one.
     """
 
-    @lru_cache(maxsize=None)
+    @cache
     def worst(tip: int, left: int, waited: int, slept: int, limit: int) -> int:
         found = []
         for asleep in [False] if slept >= limit else [False, True]:
@@ -359,15 +359,19 @@ def test_gap_after_the_end_is_exact(absence: int, confirmation: int) -> None:
 
 @pytest.mark.parametrize(("absence", "confirmation"), LATENCIES)
 def test_settling_the_stock_is_exact(absence: int, confirmation: int) -> None:
-    values = {"exit_absence_blocks": absence, "lsp_absence_blocks": absence, "confirmation_blocks": confirmation}
+    values: dict[str, int | str] = {
+        "exit_absence_blocks": absence,
+        "lsp_absence_blocks": absence,
+        "confirmation_blocks": confirmation,
+    }
     for lock in range(1, 5):
         taken = latest(((lock, absence),), confirmation)
-        csv = {**values, "stock_lock": "csv", "stock_lock_blocks": lock}
+        csv = values | {"stock_lock": "csv", "stock_lock_blocks": lock}
         assert holds("R-SETTLE-STOCK-CSV", **csv, settle_blocks=taken)
         assert not holds("R-SETTLE-STOCK-CSV", **csv, settle_blocks=taken - 1)
     # A path that opens at a height: the tip 0 is that height, and the end is the lock later.
     taken = latest(((0, absence),), confirmation)
-    before = {**values, "stock_lock": "cltv-before"}
+    before = values | {"stock_lock": "cltv-before"}
     assert holds("R-STOCK-LOCK-BEFORE", **before, stock_lock_blocks=taken)
     assert not holds("R-STOCK-LOCK-BEFORE", **before, stock_lock_blocks=taken - 1)
     assert holds("R-SETTLE-CHANNEL", **values, settle_blocks=taken)
