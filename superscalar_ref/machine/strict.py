@@ -7,7 +7,7 @@ Laws of this module:
   computed. Whatever a guard or an effect raises, the state and the context stay as they were.
 * An event that no row takes raises ``Refused`` with the words of the pure step.
 
-A search uses the pure step: this form costs a hundred times as much.
+A search uses the pure step, which costs less.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from superscalar_ref.spec.source import Document, Place, read_document
 from superscalar_ref.spec.specification import Specification
 from superscalar_ref.spec.table import Kind, Machine, Property, Variant
 from superscalar_ref.spec.variants import apply_variant, parse_variant
+
+_ID = re.compile(r"[A-Z]+-[A-Za-z0-9-]+")
 
 
 def machine_names(directory: Path | None = None) -> tuple[str, ...]:
@@ -102,14 +105,42 @@ def _property(row: Mapping[str, Any], place: Place) -> Property:
 
 
 def identifiers(specification: Specification) -> tuple[tuple[str, Place], ...]:
-    """Return every id of the specification with its place: transitions, constraints, properties, variants, findings."""
+    """Return every id that a file of ``spec/`` defines, with its place: transitions, constraints, properties, variants
+    with the transitions that they add, whatever other tables there are (lemmas, strategy), findings.
+
+    Raises SpecError when one of those other tables cannot be read.
+    """
     found = [(row.id, row.place) for machine in specification.machines for row in machine.transitions]
     found += [(item.id, item.place) for item in specification.parameters.constraints]
     found += [(item.id, item.place) for item in specification.properties]
     found += [(item.id, item.place) for item in specification.variants]
-    for path in sorted((specification.directory / "findings").glob("*.md")):
-        found.append((path.stem, Place(display(path), 1)))
+    found += [
+        (patch.add.id, patch.place)
+        for variant in specification.variants
+        for patch in variant.patches
+        if patch.add is not None
+    ]
+    for path in sorted(specification.directory.glob("*.toml")):
+        if path.name not in {"parameters.toml", "properties.toml"}:
+            found += _ids_of(read_document(path))
+    found += [
+        (path.stem, Place(display(path), 1)) for path in sorted((specification.directory / "findings").glob("*.md"))
+    ]
     return tuple(found)
+
+
+def _ids_of(document: Document) -> Iterator[tuple[str, Place]]:
+    """Yield the ids of a table that has a reader elsewhere: ``[section.L-1]``, ``id = "STR-1"`` in ``[[section]]``."""
+    for section, content in document.data.items():
+        if isinstance(content, dict):
+            for key in content:
+                if _ID.fullmatch(key):
+                    yield key, document.place(section, key)
+        elif isinstance(content, list):
+            for index, row in enumerate(content):
+                identity = row.get("id") if isinstance(row, dict) else None
+                if isinstance(identity, str) and _ID.fullmatch(identity):
+                    yield identity, document.place(section, index, "id")
 
 
 def _check_ids(specification: Specification) -> None:
@@ -121,16 +152,3 @@ def _check_ids(specification: Specification) -> None:
     for path in sorted((specification.directory / "findings").glob("*.md")):
         if not path.stem.startswith("Q-"):
             raise SpecError(display(path), "a finding's file is named by its id, as Q-STK-1.md", "id-prefix")
-
-
-__all__ = [
-    "Document",
-    "identifiers",
-    "load_machine",
-    "load_machines",
-    "load_parameters",
-    "load_properties",
-    "load_specification",
-    "load_variants",
-    "machine_names",
-]

@@ -8,7 +8,7 @@ from typing import Any
 
 from superscalar_ref.errors import SpecError
 from superscalar_ref.spec.schema import check_schema
-from superscalar_ref.spec.source import Document, Place, Step
+from superscalar_ref.spec.source import Document, Place, leaves
 from superscalar_ref.spec.table import PREFIXES, Function, Machine, State, Transition
 
 WRONG_SENDER = "wrong_sender"
@@ -64,25 +64,13 @@ def parse_transition(row: Mapping[str, Any], place: Place) -> Transition:
 
 def check_wording(document: Document) -> None:
     """Refuse 'MUST check' in any text of a file: who acts on what, and how, is the requirement. Raises SpecError."""
-    for path, text in _texts(document.data, ()):
-        if _HOLLOW.search(text):
+    for path, text in leaves(document.data):
+        if isinstance(text, str) and _HOLLOW.search(text):
             raise SpecError(
                 str(document.place(*path)),
                 "'MUST check' is no requirement: say who refuses what",
                 "no-must-check",
             )
-
-
-def _texts(value: object, path: tuple[Step, ...]) -> Iterator[tuple[tuple[Step, ...], str]]:
-    """Go through every text of a document."""
-    if isinstance(value, str):
-        yield path, value
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _texts(item, (*path, key))
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _texts(item, (*path, index))
 
 
 def _functions(document: Document, section: str) -> tuple[Function, ...]:

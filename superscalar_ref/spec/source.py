@@ -192,4 +192,23 @@ def read_document(path: Path) -> Document:
         raise _syntax_error(path, text, error) from None
     except RecursionError:
         raise SpecError(f"{display(path)}:1", "values nested too deeply", "toml") from None
-    return Document(path, display(path), data, _find_lines(text))
+    except ValueError:
+        # The only other error of tomllib: a decimal number of thousands of digits, which it does not place.
+        raise SpecError(f"{display(path)}:1", "holds a number beyond 64 bits", "toml") from None
+    document = Document(path, display(path), data, _find_lines(text))
+    for steps, value in leaves(data):
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            raise SpecError(str(document.place(*steps)), "a number beyond 64 bits", "toml")
+    return document
+
+
+def leaves(value: object, path: tuple[Step, ...] = ()) -> Iterator[tuple[tuple[Step, ...], object]]:
+    """Go through every value of a document that is neither a table nor an array, with the way to it."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from leaves(item, (*path, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from leaves(item, (*path, index))
+    else:
+        yield path, value

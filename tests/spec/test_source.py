@@ -90,6 +90,9 @@ def test_each_element_has_its_line(tmp_path: Path, path: tuple[Step, ...], line:
         ("a = 1\nb\n", 2, "expected '='"),
         ("[a\nb = 1\n", 1, "expected ']'"),
         ("a = 0x\n", 1, ""),
+        ("a = 1\nb = [1, 0x1" + "0" * 5000 + "]\n", 2, "a number beyond 64 bits"),
+        ("a = 1\nb = -9223372036854775809\n", 2, "a number beyond 64 bits"),
+        ("a = " + "9" * 5000 + "\n", 1, "a number beyond 64 bits"),
     ],
 )
 def test_broken_toml_is_named_by_line(tmp_path: Path, text: str, line: int, problem: str) -> None:

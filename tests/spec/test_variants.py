@@ -159,7 +159,7 @@ FAULTS = [
         "do = 'add_transition'\nmachine = 'stock'\n"
         "add = { id = 'STK-1', from = ['chained'], event = 'x', by = 'lsp', to = 'spent', rule = 'x' }",
         14,
-        "STK-1 exists already",
+        "STK-1 is already used at",
     ),
     (
         "do = 'add_transition'\nmachine = 'stock'\n"
@@ -186,6 +186,16 @@ def test_a_patch_that_does_nothing_or_names_nothing_is_refused(
     assert caught.value.place.endswith(f"test.toml:{line}"), caught.value
 
 
+def test_a_variant_that_adds_a_row_applies_once(tmp_path: Path) -> None:
+    patch = (
+        "[[patches]]\ndo = 'add_transition'\nmachine = 'stock'\n"
+        "add = { id = 'STK-9', from = ['chained'], event = 'x', by = 'lsp', to = 'spent', rule = 'x' }\n"
+    )
+    changed = applied(tmp_path, patch)
+    with pytest.raises(SpecError, match="STK-9 exists already"):
+        apply_variant(changed, changed.variant("V-test"))
+
+
 DROP = "[[patches]]\ndo = 'drop_constraint'\nconstraint = 'R-STEP'\n"
 
 
@@ -203,10 +213,18 @@ def test_no_id_is_used_twice_over_all_files(tmp_path: Path) -> None:
     directory = write(tmp_path, DROP)
     (directory / "findings").mkdir()
     (directory / "findings" / "Q-DW-2.md").write_text("x", encoding="utf-8")
+    (directory / "lemmas.toml").write_text("[lemmas.L-1]\nsays = 'x'\n", encoding="utf-8")
+    (directory / "strategy.toml").write_text('[[rules]]\nid = "STR-1"\n', encoding="utf-8")
     found = dict(identifiers(load_specification(directory)))
     assert list(found) == [
-        "STK-1", "STK-2", "STK-3", "R-STEP", "R-LOCK", "P-newest-wins", "P-ONE-SPEND", "V-test", "Q-DW-2",
+        "STK-1", "STK-2", "STK-3", "R-STEP", "R-LOCK", "P-newest-wins", "P-ONE-SPEND", "V-test",
+        "L-1", "STR-1", "Q-DW-2",
     ]  # fmt: skip
+    assert found["STR-1"].line == 2
+    (directory / "strategy.toml").write_text('[[rules]]\nid = "R-STEP"\n', encoding="utf-8")
+    with pytest.raises(SpecError, match=r"strategy.toml:2: R-STEP is already used at .*parameters.toml"):
+        load_specification(directory)
+    (directory / "strategy.toml").unlink()
     path = directory / "properties.toml"
     path.write_text(PROPERTIES.replace("P-ONE-SPEND", "P-newest-wins"), encoding="utf-8")
     with pytest.raises(SpecError, match=r"properties.toml:9: P-newest-wins is already used at .*properties.toml:1"):
