@@ -1,0 +1,55 @@
+# Everything runs from .venv, which is made on demand from pyproject.toml and brought up to date when that changes.
+# Needs Python 3.11 or newer with its venv module; PYTHON=… names another one.
+
+PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3.13 python3) python3)
+EXAMPLE ?= examples/eight-clients.toml
+WORKERS ?= 2
+ARGS ?=
+
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: help verify test lint bench diagrams check-generated clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo 'make verify           build, sign, fund, exit and attack a factory; EXAMPLE=FILE for another one'
+	@echo 'make test             all tests; ARGS="-k word" for some'
+	@echo 'make lint             style, types, layers'
+	@echo 'make bench            measurements, as ratios within one run'
+	@echo 'make diagrams         draw the state machines into diagrams/'
+	@echo 'make check-generated  fail when a generated file differs from what it is made from'
+	@echo 'make clean            remove .venv, build/ and caches'
+
+verify: $(READY)
+	$(BIN)/superscalar-ref verify $(EXAMPLE) --json build/verify.json $(ARGS)
+
+test: $(READY)
+	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict
+	$(BIN)/lint-imports
+
+bench: $(READY)
+	$(BIN)/python bench/run.py $(ARGS)
+
+diagrams: $(READY)
+	$(BIN)/superscalar-ref diagrams
+
+check-generated: $(READY)
+	$(BIN)/superscalar-ref diagrams --check
+
+clean:
+	rm -rf .venv build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamp comes last, so that a broken installation is repeated.
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo 'This needs Python 3.11 or newer with venv (Debian: apt install python3-venv); PYTHON=… names one.' >&2; exit 2; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,lint]'
+	@touch $@
