@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from superscalar_ref.check import proof_smt
+from superscalar_ref.check.arena import Arena
+from superscalar_ref.check.game import solve
 from superscalar_ref.check.proof_lemmas import load_theory
 from superscalar_ref.check.proofs import (
     Proof,
@@ -22,6 +24,7 @@ from superscalar_ref.check.proofs import (
     why_constraint,
 )
 from superscalar_ref.errors import InputError, SpecError
+from superscalar_ref.protocol.transaction import Kind, Outpoint, Output, Role, Spend, Template
 from superscalar_ref.spec.load import load_parameters
 from superscalar_ref.spec.location import spec_directory
 
@@ -438,3 +441,54 @@ def test_sixteen_bits_are_exact(states: int) -> None:
             fields = [step * (states - 1 - index) & 0xFFFF for index in range(states)]
             ordered = all(older >= newer + step for older, newer in itertools.pairwise(fields))
             assert ordered == holds("R-LOCK-16-BIT", step_blocks=step, states_per_layer=states)
+
+
+# ---------------------------------------------------------------- the games of the checker give the same numbers
+
+
+def chain_of(steps: tuple[tuple[int, int], ...]) -> tuple[Template, ...]:
+    """The same chains as transactions; the last pays its party."""
+    outpoint = Outpoint("funding", 0)
+    templates = []
+    for number, (lock, _) in enumerate(steps):
+        is_last = number == len(steps) - 1
+        role, owner = (Role.WALLET, "A") if is_last else (Role.TREE, "")
+        name = f"step {number}"
+        templates.append(
+            Template(
+                name,
+                Kind.STATE if lock else Kind.KICKOFF,
+                (Spend(outpoint, lock or None),),
+                (Output(role, 10, frozenset({"A", "L"}), owner=owner),),
+                frozenset({"A", "L"}),
+            )
+        )
+        outpoint = Outpoint(name, 0)
+    return tuple(templates)
+
+
+@pytest.mark.parametrize(("layers", "singles"), [(1, 0), (1, 1), (2, 0), (2, 2)])
+@pytest.mark.parametrize(("absence", "confirmation"), [(0, 1), (1, 1), (1, 2), (2, 2)])
+def test_the_game_takes_as_long_as_the_budget(layers: int, singles: int, absence: int, confirmation: int) -> None:
+    steps = path(layers, singles, 3, absence)
+    templates = chain_of(steps)
+    everything = frozenset(template.name for template in templates)
+    deadline = 4
+    arena = Arena(
+        templates=templates,
+        hero="A",
+        owed=10,
+        hero_holds=everything,
+        adversary_holds=everything,
+        affordable=everything,
+        absence=absence,
+        exit_absence=absence,
+        confirmation=confirmation,
+        coins={Outpoint("funding", 0): 0},
+        idle_until=deadline,
+        punctual=True,
+    )
+    solution = solve(arena)
+    assert solution.wins
+    assert solution.worst_block is not None
+    assert solution.worst_block - deadline == latest(steps, confirmation, awake=True)
