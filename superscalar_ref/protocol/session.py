@@ -85,6 +85,12 @@ def _send(session: Session, to: str, name: str) -> Action:
 
 
 @RULES.guard
+def attempt_is_newer(session: Session, event: Event) -> bool:
+    """Whether this attempt has not been opened before."""
+    return number(event, "attempt") > session.attempt
+
+
+@RULES.guard
 def of_this_attempt(session: Session, event: Event) -> bool:
     """Whether the message belongs to the attempt that is open: what was late or doubled does not."""
     return event["attempt"] == session.attempt
@@ -182,6 +188,13 @@ def take_nonce(session: Session, event: Event) -> Result:
 def send_aggregate_nonce(session: Session, event: Event) -> Result:
     """The aggregate nonce goes to every other signer."""
     return session, tuple(_send(session, other, "aggregate_nonce") for other in sorted(session.others))
+
+
+@RULES.effect
+def take_aggregate_nonce(session: Session, event: Event) -> Result:
+    """Keep the aggregate nonce."""
+    kept = Action("keep", "aggregate_nonce", event.by, (("transaction", session.task.transaction),))
+    return session, (kept,)
 
 
 @RULES.effect
