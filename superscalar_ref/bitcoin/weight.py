@@ -14,7 +14,7 @@ NO_WITNESS: tuple[int, ...] = ()
 
 
 def script_path(script: bytes, depth: int = 0, signatures: int = 1) -> tuple[int, ...]:
-    """Witness element sizes (bytes) of a script-path spend: signatures, script, control block of a leaf at ``depth``."""
+    """Witness element sizes (bytes) of a script-path spend: signatures, script, control block (of ``depth`` hashes)."""
     return (64,) * signatures + (len(script), 33 + 32 * depth)
 
 

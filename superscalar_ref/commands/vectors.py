@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
             result = check_file(path)
         except InputError as error:
             errors.append(error)
-            print(f"superscalar-ref vectors: {error}", file=sys.stderr)
+            print(_line(f"superscalar-ref vectors: {error}"), file=sys.stderr)
             continue
         results.append(result)
         _print(result)
@@ -51,12 +51,17 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _print(result: FileResult) -> None:
-    print(f"{result.file}: {result.form}")
+    print(_line(f"{result.file}: {result.form}"))
     for case in result.cases:
         detail = f": {case.detail}" if case.detail else ""
         comment = f"  ({case.comment})" if case.comment else ""
-        print(f"  {case.case}: {case.outcome}{detail}{comment}")
+        print(_line(f"  {case.case}: {case.outcome}{detail}{comment}"))
     print(f"  {_counts([result])}")
+
+
+def _line(text: str) -> str:
+    """One line that any terminal can show: what a file says may hold anything."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _counts(results: Sequence[FileResult]) -> str:

@@ -319,5 +319,5 @@ def structure_from(kind: str, data: bytes) -> CData:
 
 def wipe(structure: CData) -> None:
     """Overwrite a secret structure with zeros."""
-    size = ffi.sizeof(ffi.typeof(structure).item)
-    ffi.memmove(structure, bytes(size), size)
+    buffer = ffi.buffer(structure)
+    buffer[:] = bytes(len(buffer))
