@@ -220,6 +220,10 @@ class KernelLedger:
         twin._start, twin._funds, twin._built = self._start, self._funds, self._built
         return twin
 
+    def raw_blocks(self) -> tuple[bytes, ...]:
+        """The serialised blocks of the chain from height 1 to the tip, for another node to follow."""
+        return tuple(block.raw for block in self._blocks)
+
     def close(self) -> None:
         """Free the chain and remove its files; happens by itself when the ledger is no longer referred to."""
         self._dispose()
