@@ -21,6 +21,7 @@ from bitcoin.core import (
     CTxInWitness,
     CTxOut,
     CTxWitness,
+    Hash,
     b2lx,
     lx,
 )
@@ -34,7 +35,6 @@ MAX_MONEY_SAT = 21_000_000 * 100_000_000
 """No amount and no sum of outputs exceeds this (sat); Core's MAX_MONEY."""
 DUST_RELAY_SAT_PER_KVB = 3_000
 """Core's default ``-dustrelayfee`` (sat per 1,000 vbytes)."""
-P2A_SCRIPT = bytes.fromhex("51024e73")
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Transaction:
     @cached_property
     def txid(self) -> str:
         """The txid, hex in RPC order."""
-        return str(b2lx(_library_form(self, with_witness=False).GetTxid()))
+        return str(b2lx(Hash(self.stripped)))
 
     @property
     def weight(self) -> int:
@@ -241,7 +241,10 @@ def from_bytes(raw: bytes) -> Transaction:
     stacks = tuple(tuple(witness.scriptWitness.stack) for witness in library.wit.vtxinwit)
     # python-bitcoinlib reads nVersion as signed; Core's policy and BIP-431 read it as unsigned.
     unsigned = build(library.nVersion & 0xFFFFFFFF, inputs, outputs, library.nLockTime)
-    return replace(unsigned, witnesses=stacks) if stacks else unsigned
+    transaction = replace(unsigned, witnesses=stacks) if stacks else unsigned
+    if transaction.serialized != raw:
+        raise InputError("transaction", "is not in its shortest form, or has an empty witness", "BIP-144")
+    return transaction
 
 
 def _library_form(transaction: Transaction, with_witness: bool) -> CMutableTransaction:

@@ -97,7 +97,20 @@ def _hex() -> str:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "0", "zz", "00", _hex()[:-2], _hex() + "00", "03000000" + "ff" * 9, "0300000000010000000000"]
+    "text",
+    [
+        "",
+        "0",
+        "zz",
+        "00",
+        _hex()[:-2],
+        _hex() + "00",
+        "03000000" + "ff" * 9,
+        "0300000000010000000000",
+        # The number of inputs in three bytes; a witness marked present, but empty.
+        "02000000fd0100" + "ab" * 32 + "0000000000ffffffff0100000000000000000000000000",
+        "02000000000101" + "ab" * 32 + "0000000000ffffffff010000000000000000000000000000",
+    ],
 )
 def test_bytes_that_are_no_transaction(text: str) -> None:
     with pytest.raises(InputError, match="transaction"):

@@ -121,6 +121,21 @@ def test_an_aggregate_nonce_of_other_nonces() -> None:
     assert verify(key.x_only, MESSAGE, musig.finish(session, changed))
 
 
+def test_a_session_whose_nonce_is_not_the_sum_blames_nobody() -> None:
+    keys = _keys(2)
+    key = musig.aggregate(one.public for one in keys)
+    made = [nonces.generate(one) for one in keys]
+    _, foreign = nonces.generate(keys[0])
+    session = musig.Session.start(key, nonces.aggregate_nonces([made[0][1], foreign]), MESSAGE)
+    contributions = [
+        musig.Contribution("any", one.public, public, musig.partial_sign(session, one, secret))
+        for one, (secret, public) in zip(keys, made, strict=True)
+    ]
+    with pytest.raises(SigningError, match="not the sum") as caught:
+        musig.finish(session, contributions)
+    assert caught.value.blame is None
+
+
 def test_a_nonce_signs_once() -> None:
     keys = _keys(2)
     key = musig.aggregate(one.public for one in keys)

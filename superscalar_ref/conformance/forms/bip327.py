@@ -134,9 +134,7 @@ def key_agg(keys: Sequence[bytes], tweaks: Sequence[bytes] = (), x_only: Sequenc
     try:
         key = musig.aggregate_in_order(tuple(keys))
     except SigningError as error:
-        raise (
-            invalid("pubkey", _position(error)) if error.blame else out_of_range("The public keys cancel out.")
-        ) from error
+        raise (invalid("pubkey", _position(error)) if error.blame else out_of_range(error.problem)) from error
     if len(tweaks) != len(x_only):
         raise out_of_range(TWEAK_COUNT)
     for tweak, flag in zip(tweaks, x_only, strict=True):
