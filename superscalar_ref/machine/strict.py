@@ -3,7 +3,7 @@
 Laws of this module:
 
 * Built from the table: one ``transitions`` edge for each row and source state, no automatic edges, no back doors.
-* Atomic: ``before`` computes everything, the library changes the state, ``after`` only assigns what is already
+* Atomic: ``before`` computes everything, the library changes the state, ``after`` only takes over what is already
   computed. Whatever a guard or an effect raises, the state and the context stay as they were.
 * An event that no row takes raises ``Refused`` with the words of the pure step.
 
@@ -41,8 +41,7 @@ class StrictMachine(Generic[C]):
     def __init__(self, machine: BoundMachine[C], context: C) -> None:
         self._machine = machine
         self._context = context
-        self._pending: Stepped[C] | None = None
-        self._taken: Stepped[C] | None = None
+        self._result: Stepped[C]
         self._model = _State()
         table = machine.table
         self._library = Library(
@@ -79,15 +78,14 @@ class StrictMachine(Generic[C]):
 
         Raises Refused when no row takes it, and whatever a guard or an effect raises; nothing has changed then.
         """
-        self._pending = self._taken = None
         trigger = self._library.events.get(event.name)
         try:
             moved = trigger is not None and trigger.trigger(self._model, event=event)
         except MachineError:
             moved = False
-        if not moved or self._taken is None:
+        if not moved:
             raise refusal(self._machine, self._context, event)
-        return self._taken
+        return self._result
 
     def _conditions(self, bound: BoundTransition) -> list[Any]:
         """Wrap a row's guards for the library, the sender's role before the others."""
@@ -104,12 +102,10 @@ class StrictMachine(Generic[C]):
         """Work out a row's result while the state is still the old one."""
 
         def compute(data: Any) -> None:
-            self._pending = outcome(bound, self._context, data.kwargs["event"])
+            self._result = outcome(bound, self._context, data.kwargs["event"])
 
         return compute
 
     def _commit(self, data: Any) -> None:
-        """Take over what ``before`` has computed: assignments only, which cannot fail."""
-        assert self._pending is not None  # before always runs first
-        self._taken = self._pending
-        self._context = self._pending.context
+        """Take over what ``before`` has computed: an assignment, which cannot fail."""
+        self._context = self._result.context

@@ -39,9 +39,9 @@ class Parameter:
         if self.choices:
             if value in self.choices:
                 return None
-            return f"'{self.name}' is {value!r:.40}; it may be {', '.join(self.choices)}"
+            return f"'{self.name}' is {_short(value)}; it may be {', '.join(self.choices)}"
         if not isinstance(value, int) or isinstance(value, bool):
-            return f"'{self.name}' must be a whole number ({self.unit}), not {value!r:.40}"
+            return f"'{self.name}' must be a whole number ({self.unit}), not {_short(value)}"
         if self.low is not None and value < self.low:
             return f"'{self.name}' is {_short(value)}, below its least value {self.low} ({self.unit})"
         if self.high is not None and value > self.high:
@@ -245,6 +245,9 @@ def _parameter(name: str, values: Mapping[str, object], document: Document) -> P
     )
 
 
-def _short(value: int) -> str:
-    """Write a number, but not a screenful of digits."""
-    return str(value) if abs(value) < 10**30 else f"a number of {value.bit_length()} bits"
+def _short(value: object) -> str:
+    """Write a value from outside, but not a screenful of it."""
+    if isinstance(value, int) and abs(value) >= 10**30:
+        # Python refuses to write out thousands of digits.
+        return f"a number of {value.bit_length()} bits"
+    return f"{value!r:.40}"

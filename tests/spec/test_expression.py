@@ -150,6 +150,12 @@ def _words(text: str) -> set[str]:
     return set(re.findall(r"[a-z]+", text))
 
 
+def test_least_and_greatest() -> None:
+    values = {"a": 3, "b": 5}
+    assert evaluate(parse("min(a, b, 4) == 3 and max(a, b, 4) == 5", DOMAINS), values)
+    assert not evaluate(parse("min(a, b) == 5 or max(a, b) == 3", DOMAINS), values)
+
+
 def test_a_part_has_an_amount() -> None:
     part: Expression = Arithmetic("//", Number(-7), Name("b"))
     assert amount(part, {"b": 2}) == -4

@@ -101,6 +101,29 @@ def test_a_fault_is_named_with_its_line_and_rule(
     assert caught.value.exit_code == 2
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "dead"),
+    [
+        ('by = "lsp"', 'by = "lsp"\nguards = ["takes_all", "amount_available"]', True),
+        ('by = "anyone"', 'by = "lsp"\nguards = ["amount_available"]', True),
+        ('by = ["lsp", "client"]', 'by = "client"\nguards = ["amount_available"]', True),
+        ('by = "lsp"', 'by = "anyone"\nguards = ["amount_available"]', False),
+        ('by = "lsp"', 'by = ["lsp", "client"]\nguards = ["amount_available"]', False),
+        ('by = "lsp"', 'by = "lsp"', False),
+    ],
+)
+def test_a_row_that_an_earlier_one_always_precedes_is_refused(
+    tmp_path: Path, first: str, second: str, dead: bool
+) -> None:
+    text = TABLE.replace('by = "lsp"', first)
+    text = text.replace('event = "confirm"\nby = ["chain", "lsp"]', f'event = "sell"\n{second}')
+    if not dead:
+        assert len(table(tmp_path, text).transitions) == 3
+        return
+    with pytest.raises(SpecError, match="STK-3 is never taken in 'chained': STK-[12] always comes before it"):
+        table(tmp_path, text)
+
+
 def test_an_event_shared_by_different_roles_is_not_dead(tmp_path: Path) -> None:
     text = TABLE.replace('event = "confirm"\nby = ["chain", "lsp"]', 'event = "sell"\nby = "client"')
     assert table(tmp_path, text).transition("STK-3").by == ("client",)

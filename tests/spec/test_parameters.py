@@ -97,6 +97,7 @@ def test_values_may_change_within_the_rules(tmp_path: Path) -> None:
         ({"step_blocks": 10**5000}, "step_blocks", "a number of 16610 bits"),
         ({"stock_lock": "CSV"}, "stock_lock", "it may be csv, cltv-before, none"),
         ({"stock_lock": 1}, "stock_lock", "it may be csv"),
+        ({"stock_lock": 10**5000}, "stock_lock", "a number of 16610 bits; it may be csv"),
         ({"stock_lock": ["csv"]}, "stock_lock", "it may be csv"),
         (
             {"step_blocks": 72},

@@ -103,6 +103,29 @@ def test_broken_toml_is_named_by_line(tmp_path: Path, text: str, line: int, prob
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        r'"""one \""" two"""',
+        '"""one""""',
+        '"""one"""""',
+        "'''one''''",
+        r"'''one\'''",
+        r'"one \" [two"',
+        r"'one\'",
+        '""',
+        "''",
+        '""""""',
+        '["[", \'"\', "#"] # ["',
+        '[ # """\n 1]',
+        '"""\n\n#"""',
+    ],
+)
+def test_the_scan_knows_every_form_of_text(tmp_path: Path, value: str) -> None:
+    text = f"a = {value}\nlast = 1\n"
+    assert read_document(write(tmp_path, text)).place("last").line == text.count("\n")
+
+
 def test_bytes_that_are_no_text_are_named_by_line(tmp_path: Path) -> None:
     path = tmp_path / "x.toml"
     path.write_bytes(b'a = 1\nb = "\xff"\n')
