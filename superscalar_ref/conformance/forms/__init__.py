@@ -19,6 +19,7 @@ def forms() -> tuple[Form, ...]:
         bip327_sig_agg,
         bip327_sign_verify,
         bip327_tweak,
+        bolt_zero_fee_taproot,
     )
 
     modules = (
@@ -30,5 +31,6 @@ def forms() -> tuple[Form, ...]:
         bip327_tweak,
         bip327_sig_agg,
         bip327_det_sign,
+        bolt_zero_fee_taproot,
     )
     return tuple(module.FORM for module in modules)
