@@ -120,8 +120,15 @@ def test_a_row_that_an_earlier_one_always_precedes_is_refused(
     if not dead:
         assert len(table(tmp_path, text).transitions) == 3
         return
-    with pytest.raises(SpecError, match="STK-3 is never taken in 'chained': STK-[12] always comes before it"):
+    with pytest.raises(SpecError, match=r"STK-3 is never taken in 'chained': STK-[12] always comes before it"):
         table(tmp_path, text)
+
+
+def test_a_row_with_more_guards_than_an_earlier_one_is_refused(tmp_path: Path) -> None:
+    text = TABLE.replace("[effects.record_spend]", "[guards.late]\nsays = 'x'\n[effects.record_spend]")
+    rest = 'event = "sell"\nby = "lsp"\nguards = ["late", "amount_available"]'
+    with pytest.raises(SpecError, match="STK-3 is never taken in 'chained': STK-2 always comes before it"):
+        table(tmp_path, text.replace('event = "confirm"\nby = ["chain", "lsp"]', rest))
 
 
 def test_an_event_shared_by_different_roles_is_not_dead(tmp_path: Path) -> None:

@@ -108,6 +108,7 @@ def test_broken_toml_is_named_by_line(tmp_path: Path, text: str, line: int, prob
     [
         r'"""one \""" two"""',
         '"""one""""',
+        '["""one"""", "["]',
         '"""one"""""',
         "'''one''''",
         r"'''one\'''",
