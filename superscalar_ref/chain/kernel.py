@@ -5,7 +5,8 @@ This is the one module that knows ``pbk``. What it hides, all measured on 0.1.0a
 * ``process_block`` returns True for a refused block too, or raises without a reason: the verdict is the tip, and the
   reason is in the log, so one connection to the log serves the whole process.
 * ``Transaction(data)`` ignores what follows the transaction: a round trip finds it.
-* Regtest re-checks its whole block index with each block, so a block costs more the higher the chain is.
+* Regtest re-checks its whole block index with each block, so a block costs more the higher the chain is, and much
+  more when the index holds many refused ones: after ``_MANY_REFUSED`` of them the chain is built anew.
 * The databases live in memory, but blocks are files: in a temporary directory that dies with the ledger.
 """
 
@@ -52,6 +53,7 @@ _REGTEST_TARGET = 0x7FFFFF << (8 * 29)
 _NO_HASH = bytes(32)
 _UNSPENDABLE = b"\x6a"
 _COMMITMENT_HEADER = bytes.fromhex("6a24aa21a9ed")
+_MANY_REFUSED = 250
 _REFUSAL = re.compile(r"Block validation error: (?P<block>.*)|AcceptBlock FAILED \((?P<accept>.*)\)")
 
 
@@ -102,20 +104,49 @@ class _Log:
 _LOG = _Log()
 
 
-class KernelLedger:
-    """A regtest chain whose every block Bitcoin Core's code has judged. Same calls, same blocks: no randomness."""
+class _Chainstate:
+    """Core's objects for one chain, and the directory that holds its block files."""
 
     def __init__(self) -> None:
-        """An empty chain: the genesis block alone. Use ``start`` for one with money on it."""
-        self._directory = tempfile.TemporaryDirectory(prefix="superscalar-kernel-")
+        self.directory = tempfile.TemporaryDirectory(prefix="superscalar-kernel-")
         context = pbk.make_context(pbk.ChainType.REGTEST)
-        options = pbk.ChainstateManagerOptions(context, self._directory.name, f"{self._directory.name}/blocks")
+        options = pbk.ChainstateManagerOptions(context, self.directory.name, f"{self.directory.name}/blocks")
         options.update_block_tree_db_in_memory(True)
         options.update_chainstate_db_in_memory(True)
         options.set_worker_threads_num(0)
         self._manager = pbk.ChainstateManager(options)
         self._chain = self._manager.get_active_chain()
-        self._genesis = bytes(self._chain.block_tree_entries[0].block_hash)
+        self.genesis = self._tip()
+        self.refused = 0
+        """How many blocks its index holds that never joined the chain."""
+        self.close = weakref.finalize(self, _dispose, self._manager, context, self.directory)
+
+    def process(self, blocks: Sequence[_Block]) -> None:
+        """Hand blocks to Core; raise ``ChainError`` unless the last one is the tip after that."""
+        if not blocks:
+            return
+        with _LOG.lock:
+            _LOG.listen()
+            for block in blocks:
+                try:
+                    self._manager.process_block(pbk.Block(block.raw))
+                except pbk.ProcessBlockException:
+                    break
+            reason = _LOG.first_reason()
+        if self._tip() != blocks[-1].hash:
+            self.refused += len(blocks)
+            raise ChainError(reason or "refused without a word", block.height)
+
+    def _tip(self) -> bytes:
+        return bytes(self._chain.block_tree_entries[self._chain.height].block_hash)
+
+
+class KernelLedger:
+    """A regtest chain whose every block Bitcoin Core's code has judged. Same calls, same blocks: no randomness."""
+
+    def __init__(self) -> None:
+        """An empty chain: the genesis block alone. Use ``start`` for one with money on it."""
+        self._core = _Chainstate()
         self._blocks: list[_Block] = []
         self._start = 0
         self._built = 0
@@ -123,7 +154,6 @@ class KernelLedger:
         self._unspent: dict[OutPoint, Unspent] = {}
         self._counted = 0
         self._heights: dict[bytes, int] = {}
-        self._dispose = weakref.finalize(self, _dispose, self._manager, context, self._directory)
 
     @classmethod
     def start(cls, outputs: Sequence[TxOut] = (), height: int | None = None) -> KernelLedger:
@@ -202,7 +232,7 @@ class KernelLedger:
         """Replace the last ``depth`` blocks by a branch of ``depth + 1``; see ``Ledger.reorg``."""
         contents = check_reorg(depth, self.height - self._start, branch)
         base = self.height - depth
-        parent = self._blocks[base - 1].hash if base else self._genesis
+        parent = self._blocks[base - 1].hash if base else self._core.genesis
         blocks: list[_Block] = []
         for height, transactions in enumerate(contents, start=base + 1):
             blocks.append(self._build(parent, height, _parse(transactions, height)))
@@ -226,7 +256,7 @@ class KernelLedger:
 
     def close(self) -> None:
         """Free the chain and remove its files; happens by itself when the ledger is no longer referred to."""
-        self._dispose()
+        self._core.close()
 
     def __enter__(self) -> KernelLedger:
         return self
@@ -236,7 +266,7 @@ class KernelLedger:
 
     @property
     def _tip(self) -> bytes:
-        return self._blocks[-1].hash if self._blocks else self._genesis
+        return self._blocks[-1].hash if self._blocks else self._core.genesis
 
     def _build(
         self,
@@ -255,19 +285,14 @@ class KernelLedger:
 
     def _process(self, blocks: Sequence[_Block]) -> None:
         """Hand blocks to Core; raise ``ChainError`` unless the last one is the tip after that."""
-        if not self._dispose.alive:
+        if not self._core.close.alive:
             raise ChainError("the ledger is closed", self.height)
-        with _LOG.lock:
-            _LOG.listen()
-            for block in blocks:
-                try:
-                    self._manager.process_block(pbk.Block(block.raw))
-                except pbk.ProcessBlockException:
-                    break
-            reason = _LOG.first_reason()
-        entries = self._chain.block_tree_entries
-        if blocks and bytes(entries[self._chain.height].block_hash) != blocks[-1].hash:
-            raise ChainError(reason or "refused without a word", block.height)
+        if self._core.refused >= _MANY_REFUSED:
+            fresh = _Chainstate()
+            fresh.process(self._blocks)
+            self._core.close()
+            self._core = fresh
+        self._core.process(blocks)
 
     def _count(self) -> None:
         """Bring outputs and heights up to date with the blocks mined since the last count."""

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from superscalar_ref.chain.agreement import AgreedLedger, DisagreementError
-from superscalar_ref.chain.interface import OutPoint, TxOut
+from superscalar_ref.chain.interface import Ledger, OutPoint, TxOut
 from superscalar_ref.chain.kernel import KernelLedger
 from superscalar_ref.chain.model import Book, ModelLedger
 from superscalar_ref.errors import ChainError, InputError
@@ -402,3 +402,17 @@ def test_a_block_that_repeats_a_transaction_is_refused_by_both(pair: Pair) -> No
     assert ledger.would_accept([raw, raw]).code == "bad-txns-inputs-missingorspent"
     assert ledger.would_accept([raw, raw, raw]).code == "bad-txns-duplicate"
     assert ledger.would_accept([raw]).accepted
+
+
+@pytest.mark.parametrize("which", ["both", "chain", "model"])
+def test_every_ledger_offers_the_same(pair: Pair, which: str) -> None:
+    ledgers: dict[str, Ledger] = {"both": pair[0], "chain": pair[0].chain, "model": pair[0].model}
+    ledger = ledgers[which]
+    assert ledger.would_accept([]).accepted
+    assert ledger.mine().height == 101
+    twin = ledger.fork()
+    twin.advance(2)
+    twin.reorg(2)
+    assert (ledger.height, twin.height) == (101, 104)
+    assert {point.index for point in twin.unspent()} == {0, 1}
+    twin.close()

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import pbk
 import pytest
 
 from superscalar_ref.chain.interface import OutPoint, TxOut, Unspent, Verdict
@@ -256,18 +257,43 @@ def test_the_same_calls_make_the_same_blocks() -> None:
     assert hashes[0] == hashes[1]
 
 
+def test_many_refusals_leave_the_chain_as_it_is(ledger: KernelLedger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("superscalar_ref.chain.kernel._MANY_REFUSED", 3)
+    tx, wrong = spend(ledger), spend(ledger, 1, damaged=True)
+    ledger.mine([tx.raw])
+    cores = set()
+    for _ in range(8):
+        assert refusal(ledger, wrong) == "block-script-verify-flag-failed"
+        cores.add(ledger._core.directory.name)
+    assert len(cores) > 2
+    assert [Path(core).exists() for core in cores].count(True) == 1
+    assert ledger.confirmation_height(tx.txid) == 101
+    assert ledger.mine([spend(ledger, 1).raw]).height == 102
+
+
 def test_nothing_is_left_behind() -> None:
     ledger = KernelLedger.start()
-    directory = Path(ledger._directory.name)
+    directory = Path(ledger._core.directory.name)
     assert directory.exists()
     ledger.close()
     assert not directory.exists()
     with pytest.raises(ChainError, match="closed"):
         ledger.advance(1)
-    forgotten = Path(KernelLedger()._directory.name)
+    forgotten = Path(KernelLedger()._core.directory.name)
     gc.collect()
     assert not forgotten.exists()
     assert directory.parent == Path(tempfile.gettempdir())
+
+
+def test_another_chain_can_follow_the_blocks(ledger: KernelLedger) -> None:
+    ledger.mine([spend(ledger).raw])
+    blocks = ledger.raw_blocks()
+    assert len(blocks) == ledger.height
+    with KernelLedger() as other:
+        manager = other._core._manager
+        for raw in blocks:
+            assert manager.process_block(pbk.Block(raw))
+        assert manager.get_active_chain().height == 101
 
 
 def test_a_chain_cannot_go_back_by_advancing(ledger: KernelLedger) -> None:
