@@ -146,6 +146,28 @@ def test_valid_signatures_offered_as_invalid_ones(tmp_path: Path) -> None:
     assert wrong == ["verify_fail_test_cases[0]", "verify_fail_test_cases[1]"]
 
 
+def _only_mismatch(path: Path) -> str:
+    wrong = [case for case in check_file(path).cases if case.outcome is Outcome.MISMATCH]
+    assert len(wrong) == 1
+    return wrong[0].detail
+
+
+def test_values_that_fit_the_signature_but_not_one_another(tmp_path: Path) -> None:
+    document = _load("sign_verify")
+    document["valid_test_cases"][0]["nonce_indices"] = [0, 1, 3]
+    assert "not the sum of the public nonces" in _only_mismatch(_write(tmp_path, document))
+    document = _load("tweak")
+    document["valid_test_cases"][1]["signer_index"] = 1
+    assert "not one of signer 1" in _only_mismatch(_write(tmp_path, document))
+    document = _load("sig_agg")
+    document["valid_test_cases"][0]["nonce_indices"] = [0, 2]
+    assert "not the sum" in _only_mismatch(_write(tmp_path, document))
+    document = _load("sig_agg")
+    for entries, key in ((document["psigs"], 0), (document["valid_test_cases"][0], "expected")):
+        entries[key] = entries[key][:-1] + f"{(int(entries[key][-1], 16) + 1):X}"
+    assert "not valid for the aggregate key" in _only_mismatch(_write(tmp_path, document))
+
+
 def test_cases_of_the_same_form_that_no_file_has(tmp_path: Path) -> None:
     """Errors by the rule, not by the file: every one of these is what the BIP says, none is in its files."""
     document = _load("sign_verify")
