@@ -127,6 +127,14 @@ class Terms:
     locks: Locks
     coins: tuple[tuple[Outpoint, int], ...] = ((Outpoint("coin", 0), 0),)
     """The LSP's coins that the funding transaction spends, with their amounts (sat)."""
+    transaction_version: int = 3
+    """nVersion of every transaction of the factory (D-5)."""
+
+    def exit_blocks(self, client: str) -> int:
+        """Worst-case exit of a client: every lock on its path, and one confirmation a transaction (blocks)."""
+        lock = relative_lock(self.locks.step, self.locks.states, 0)
+        path = self.tree.path_to(client)
+        return self.tree.dw_layers_on_path(client) * lock + sum(node.transactions for node in path)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ class Limits:
     margin: int
     """Blocks kept over the worst case."""
     life: int
-    """active + dying + what follows an exit: the end must be at least this and the exit away."""
+    """The whole life of a factory, an exit at its end included (R-END): the end must be at least this far away."""
     depth: int
     """Confirmations after which a transaction is treated as final."""
 
@@ -81,8 +81,8 @@ def exit_within_ceiling(client: Client, event: Event) -> bool:
 
 @RULES.guard
 def end_leaves_time(client: Client, event: Event) -> bool:
-    """Whether the end is far enough away for the factory's life and an exit after it."""
-    return number(event, "height") + client.limits.life + number(event, "exit_blocks") <= number(event, "end")
+    """Whether the end is a whole life away (R-END)."""
+    return number(event, "height") + client.limits.life <= number(event, "end")
 
 
 @RULES.guard

@@ -1,0 +1,134 @@
+"""What a party knows of its factory: the terms, and every version ever proposed to it, as templates and as bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from superscalar_ref.parties import messages as m
+from superscalar_ref.parties.terms import book_of, points_of, terms_of
+from superscalar_ref.protocol.blueprint import Blueprint, LeafContents, Terms, build, close, fresh_versions
+from superscalar_ref.protocol.transaction import Template
+from superscalar_ref.realise.book import Book
+from superscalar_ref.realise.tree import Realised, realise, realise_one
+
+
+@dataclass(frozen=True)
+class VersionRecord:
+    """One version of the factory, whatever became of it."""
+
+    label: m.Name
+    node: m.Name
+    """The node that ticked; the root for the first version."""
+    versions: Mapping[m.Name, m.Count]
+    """Index of every DW node, by path, as far as this party knows."""
+    contents: Mapping[m.Name, LeafContents]
+    """Of every leaf, by path, as far as this party knows."""
+    points: Mapping[m.Name, m.Point]
+    """Per-commitment points by the commitment's name, of the channels that this party has."""
+
+
+@dataclass(frozen=True)
+class CloseRecord:
+    """One cooperative close."""
+
+    label: m.Name
+    attempt: m.Count
+    versions: Mapping[m.Name, m.Count]
+    contents: Mapping[m.Name, LeafContents]
+
+
+@dataclass(frozen=True)
+class FactoryRecord:
+    """Everything public of a factory that a party must find again after a restart."""
+
+    terms: m.TermsForm
+    points: Mapping[m.Name, m.PointsForm]
+    """``client/holder`` → basepoints, of the channels that this party has."""
+    versions: tuple[VersionRecord, ...] = ()
+    closes: tuple[CloseRecord, ...] = ()
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A version worked out: its blueprint, and the bytes of what this party has a part in."""
+
+    record: VersionRecord
+    blueprint: Blueprint
+    realised: Mapping[str, Realised]
+    book: Book
+
+
+@dataclass(frozen=True)
+class PlannedClose:
+    """A cooperative close worked out."""
+
+    record: CloseRecord
+    template: Template
+    realised: Realised
+
+
+class Archive:
+    """The factory as one party knows it. Only ``adopt`` and ``adopt_close`` change it."""
+
+    def __init__(self, me: str, record: FactoryRecord) -> None:
+        """Work out every version of ``record`` again. Raises ``InputError`` when it contradicts itself."""
+        self.me = me
+        self.record = replace(record, versions=(), closes=())
+        self.terms: Terms = terms_of(record.terms)
+        channels = {}
+        for place, form in record.points.items():
+            client, _, holder = place.partition("/")
+            channels[client, holder] = points_of(form)
+        self.book = replace(book_of(record.terms), channels=channels)
+        self.templates: dict[str, Template] = {}
+        self.realised: dict[str, Realised] = {}
+        self.blueprints: dict[str, Blueprint] = {}
+        for version in record.versions:
+            self.adopt(self.plan(version))
+        for one in record.closes:
+            self.adopt_close(self.plan_close(one))
+
+    @property
+    def newest(self) -> VersionRecord | None:
+        """The version that was proposed last."""
+        return self.record.versions[-1] if self.record.versions else None
+
+    def known_versions(self) -> dict[str, int]:
+        """Indices of the version that was proposed last."""
+        return dict(self.newest.versions) if self.newest else fresh_versions(self.terms.tree)
+
+    def plan(self, record: VersionRecord) -> Planned:
+        """Work a version out; nothing is kept. Raises ``InputError`` when it does not fit the terms."""
+        blueprint = build(self.terms, record.versions, record.contents)
+        book = self.book.with_points({name: bytes.fromhex(point) for name, point in record.points.items()})
+        mine = [template.name for template in blueprint.templates.values() if self.me in template.signers]
+        return Planned(record, blueprint, realise(blueprint, book, mine, self.realised), book)
+
+    def plan_close(self, record: CloseRecord) -> PlannedClose:
+        """Work a close out; nothing is kept. Raises ``InputError`` when it does not fit the terms."""
+        template = close(build(self.terms, record.versions, record.contents), record.attempt)
+        return PlannedClose(record, template, realise_one(template, self.book, self.realised, self.terms))
+
+    def adopt(self, planned: Planned) -> None:
+        """Keep a version beside the earlier ones."""
+        self.record = replace(self.record, versions=(*self.record.versions, planned.record))
+        self.book = planned.book
+        self.templates.update(planned.blueprint.templates)
+        self.realised.update(planned.realised)
+        self.blueprints[planned.record.label] = planned.blueprint
+
+    def adopt_close(self, planned: PlannedClose) -> None:
+        """Keep a close beside the earlier ones."""
+        self.record = replace(self.record, closes=(*self.record.closes, planned.record))
+        self.templates[planned.template.name] = planned.template
+        self.realised[planned.template.name] = planned.realised
+
+    def signing(self, label: str) -> dict[str, Template]:
+        """What this party takes part in signing for a version or a close, by name. Raises ``KeyError`` for another."""
+        for one in self.record.closes:
+            if one.label == label:
+                template = self.plan_close(one).template
+                return {template.name: template}
+        blueprint = self.blueprints[label]
+        return {t.name: t for t in blueprint.signed_together() if self.me in t.signers}

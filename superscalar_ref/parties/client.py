@@ -1,0 +1,257 @@
+"""A client as an actor: it joins, verifies, signs, and keeps its exit kit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from superscalar_ref.bitcoin.transaction import Transaction
+from superscalar_ref.errors import InputError
+from superscalar_ref.machine.types import Action, Event
+from superscalar_ref.parties import messages as m
+from superscalar_ref.parties.actor import Actor, Identity
+from superscalar_ref.parties.archive import Archive, CloseRecord, FactoryRecord, VersionRecord
+from superscalar_ref.parties.store import Store
+from superscalar_ref.parties.terms import digest_of, keys_form, points_form
+from superscalar_ref.protocol.blueprint import Blueprint, commitment_name, fresh_versions, version_text
+from superscalar_ref.protocol.client import Client, Limits
+from superscalar_ref.protocol.participant import Machines, Participant, Signer, deliver
+from superscalar_ref.protocol.shape import NodeKind
+from superscalar_ref.realise.book import PartyKeys
+from superscalar_ref.realise.tree import funding_script
+from superscalar_ref.signing.keys import Randomness, SecretKey, system_randomness
+
+LIFE = "client"
+FACTORY = "factory"
+SIGNING = ("signing", "updating", "closing")
+"""States in which something is being signed."""
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A client's life on disk."""
+
+    life: Client
+    label: str
+    """Of the version or close that was proposed last."""
+    digest: str
+
+
+class ClientActor(Actor):
+    """One client of one factory."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        lsp: str,
+        store: Store,
+        payout_script: bytes,
+        limits: Limits,
+        randomness: Randomness = system_randomness,
+        tables: Machines | None = None,
+    ) -> None:
+        """A client that knows nothing yet, or, when ``store`` holds its life, that client after a restart."""
+        super().__init__(identity, store, Client("invited", identity.name, lsp, limits), randomness, tables)
+        self.payout_script = payout_script
+        self.label = ""
+        self.digest = ""
+        self._recover()
+
+    @property
+    def life(self) -> Client:
+        """Its state in the table."""
+        assert isinstance(self.party.life, Client)
+        return self.party.life
+
+    # -- messages ------------------------------------------------------------------------------------------------------
+
+    def take_life(self, sender: str, message: m.Message) -> None:
+        """Take a message about the client's life. Raises ``SuperscalarError`` when it is refused."""
+        match message:
+            case m.Invitation():
+                self.live(Event.of("invitation", sender, balance=message.balance))
+            case m.Proposal():
+                self._take_proposal(sender, message)
+            case m.Update():
+                self._take_update(sender, message)
+            case m.Close():
+                self._take_close(sender, message)
+            case m.Begin():
+                self._begin(sender, message.attempt)
+            case m.UpdateAborted():
+                if message.label == self.label and sender == self.life.lsp:
+                    self.live(Event.of("update_aborted", self.name))
+            case m.Abort():
+                self.live(Event.of("abort", sender))
+            case _:
+                kind = type(message).__name__
+                raise InputError(f"message of {sender}", f"{kind} is not for a client", "message-form")
+
+    def _take_proposal(self, sender: str, offer: m.Proposal) -> None:
+        mine = keys_form(PartyKeys(self.key.public, self.payout_script))
+        if offer.terms.keys.get(self.name) != mine:
+            raise InputError(f"proposal of {sender}", "does not carry this client's own keys", "CLI-2")
+        points = {
+            f"{self.name}/{self.name}": points_form(self.identity.channel(self.name).points),
+            f"{self.name}/{offer.terms.lsp}": offer.points,
+        }
+        archive = Archive(self.name, FactoryRecord(offer.terms, points))
+        tree = archive.terms.tree
+        versions = fresh_versions(tree)
+        record = VersionRecord(
+            offer.label, tree.root.path, versions, offer.contents, self._points(archive, versions, offer)
+        )
+        planned = archive.plan(record)
+        event = Event.of(
+            "proposal",
+            sender,
+            balance=planned.blueprint.owed(self.name),
+            funding_claimed=offer.funding_script,
+            funding_computed=funding_script(planned.blueprint, planned.book).hex(),
+            exit_blocks=archive.terms.exit_blocks(self.name),
+            height=self.height,
+            end=archive.terms.locks.end,
+            version=self._version_of(planned.blueprint),
+            kit=planned.blueprint.kit_of(self.name),
+        )
+        archive.adopt(planned)
+        self._offered(event, archive, offer.label, digest_of(planned.blueprint, planned.realised, tree.root.path))
+
+    def _take_update(self, sender: str, update: m.Update) -> None:
+        known = self.factory.newest
+        if known is None:
+            raise InputError(f"update of {sender}", "there is no factory to update", "CLI-5")
+        versions = {**known.versions, **update.versions}
+        contents = {**known.contents, **update.contents}
+        points = self._points(self.factory, versions, update)
+        planned = self.factory.plan(VersionRecord(update.label, update.node, versions, contents, points))
+        event = Event.of(
+            "update_proposal",
+            sender,
+            version=self._version_of(planned.blueprint),
+            balance=planned.blueprint.owed(self.name),
+            kit=planned.blueprint.kit_of(self.name),
+        )
+        changed = Archive(self.name, self.factory.record)
+        changed.adopt(planned)
+        digest = digest_of(planned.blueprint, planned.realised, update.node)
+        self._offered(event, changed, update.label, digest)
+
+    def _take_close(self, sender: str, message: m.Close) -> None:
+        record = CloseRecord(message.label, message.attempt, message.versions, message.contents)
+        planned = self.factory.plan_close(record)
+        balance = sum(output.amount for output in planned.template.outputs if output.owner == self.name)
+        changed = Archive(self.name, self.factory.record)
+        changed.adopt_close(planned)
+        event = Event.of("close_proposal", sender, balance=balance)
+        self._offered(event, changed, message.label, planned.realised.txid)
+
+    def _offered(self, event: Event, archive: Archive, label: str, digest: str) -> None:
+        """Let the table decide on an offer; when it is refused, everything is as before."""
+        before = (self.archive, self.label, self.digest)
+        self.archive, self.label, self.digest = archive, label, digest
+        try:
+            self.live(event)
+        except Exception:
+            self.archive, self.label, self.digest = before
+            raise
+        self.open_tasks(label)
+
+    def _points(self, archive: Archive, versions: dict[str, int], offer: m.Proposal | m.Update) -> dict[str, str]:
+        """Per-commitment points of this client's channel in a version, by the commitment's name (D-14)."""
+        if offer.client_commitment_point not in self._own_points() - self._counted_points():
+            raise InputError("commitment point", "is not one that this client gave and has not used", "D-14")
+        tree = archive.terms.tree
+        path = tuple(versions[n.path] for n in tree.path_to(self.name) if n.kind is not NodeKind.STATIC)
+        return {
+            commitment_name(self.name, path, self.name): offer.client_commitment_point,
+            commitment_name(self.name, path, archive.terms.lsp): offer.commitment_point,
+        }
+
+    def _own_points(self) -> frozenset[str]:
+        secrets = self.commitment_secrets.get(self.name, [])
+        return frozenset(SecretKey(bytes.fromhex(secret)).public.hex() for secret in secrets)
+
+    def _counted_points(self) -> frozenset[str]:
+        """Points of versions that the client has counted on: each is for one version."""
+        if self.archive is None:
+            return frozenset()
+        return frozenset(
+            self.archive.book.commitment_points[name].hex()
+            for name in self.held
+            if name in self.archive.book.commitment_points
+        )
+
+    def _next_point(self) -> str:
+        """A point for the next version: the last one made, unless a version has used it."""
+        secrets = self.commitment_secrets.get(self.name, [])
+        if secrets:
+            last = SecretKey(bytes.fromhex(secrets[-1])).public.hex()
+            used = self.archive.book.commitment_points.values() if self.archive else ()
+            if bytes.fromhex(last) not in used:
+                return last
+        return self.new_commitment_point(self.name)
+
+    def _begin(self, sender: str, attempt: int) -> None:
+        if sender != self.life.lsp:
+            raise InputError(f"message of {sender}", "only the LSP begins the signing", "SES-1")
+        if self.life.status in SIGNING:
+            events = [
+                (name, Event.of("open", self.name, attempt=attempt))
+                for name, session in self.party.signer.sessions.items()
+                if session.status != "complete"
+            ]
+            self.take_turn(lambda: deliver(self.tables, self.party, events))
+        elif self.life.version:
+            # The LSP asks again: it may not have heard that the kit is complete.
+            self.outbox.messages.append((self.life.lsp, m.encode(self._kit_complete())))
+
+    def _version_of(self, blueprint: Blueprint) -> str:
+        path = blueprint.terms.tree.path_to(self.name)
+        return version_text(tuple(blueprint.versions[n.path] for n in path if n.kind is not NodeKind.STATIC))
+
+    # -- carrying out --------------------------------------------------------------------------------------------------
+
+    def message_for(self, action: Action) -> m.Message:
+        """The message of an action of the client's table."""
+        if action.name == "join":
+            keys = keys_form(PartyKeys(self.key.public, self.payout_script))
+            return m.Join(keys, points_form(self.identity.channel(self.name).points), self._next_point())
+        if action.name == "agreement":
+            return m.Agreement(self.label, self.digest)
+        assert action.name == "kit_complete", action
+        return self._kit_complete()
+
+    def _kit_complete(self) -> m.KitComplete:
+        return m.KitComplete(self.label, self._next_point())
+
+    def save(self, action: Action) -> None:
+        """The client's life, and the factory that it rests on."""
+        if self.archive is not None:
+            self.store.put_document(FACTORY, m.text_of(self.archive.record))
+        self.store.put_document(LIFE, m.text_of(Saved(self.life, self.label, self.digest)))
+
+    def broadcast(self, action: Action) -> Transaction:
+        """Never asked: the client's table broadcasts nothing; the strategy says what to publish."""
+        raise AssertionError(f"the client's table broadcasts '{action.name}'")
+
+    def _recover(self) -> None:
+        place = str(self.store.path)
+        self.load_secrets()
+        stored = self.store.document(LIFE)
+        if stored is None:
+            return
+        saved = m.decode_plain(Saved, stored, place)
+        self.label, self.digest = saved.label, saved.digest
+        self.signatures = self.store.signatures()
+        held, records = frozenset(self.signatures), self.store.records()
+        gone_on_chain = saved.life.status not in ("invited", "verifying", "holding", "active", *SIGNING)
+        self.party = Participant(
+            replace(saved.life, held=frozenset()),
+            Signer(self.name, held=held, records=records, tree_on_chain=gone_on_chain),
+        )
+        factory = self.store.document(FACTORY)
+        if factory is None:
+            return
+        self.archive = Archive(self.name, m.decode_plain(FactoryRecord, factory, place))
+        if self.life.status in SIGNING:
+            self.open_tasks(self.label)

@@ -1,0 +1,297 @@
+"""What parties say to one another: frozen dataclasses with a JSON form.
+
+Laws of this module:
+
+* Bytes are lower-case hex of the length that they must have; amounts are whole satoshis; heights and locks are blocks.
+* Decoding is strict: an unknown message, a missing or unknown field, a wrong type or length gives one ``MessageError``.
+* A message carries facts and signatures. What is allowed is decided by the tables, when the message is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Annotated, TypeVar
+
+import msgspec
+
+from superscalar_ref.errors import MessageError
+from superscalar_ref.protocol.blueprint import Economy, LeafContents, Locks
+
+T = TypeVar("T")
+
+MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+"""Longer messages are refused unread."""
+
+Hash = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+Point = Annotated[str, msgspec.Meta(pattern="^0[23][0-9a-f]{64}$")]
+PublicNonce = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{132}$")]
+Partial = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+Signature = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{128}$")]
+Script = Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{2}){1,64}$")]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+Amount = Annotated[int, msgspec.Meta(ge=0, le=21_000_000 * 100_000_000)]
+Height = Annotated[int, msgspec.Meta(ge=0, le=499_999_999)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+
+
+@dataclass(frozen=True)
+class KeysForm:
+    """One party's public part."""
+
+    factory_key: Point
+    payout_script: Script
+
+
+@dataclass(frozen=True)
+class PointsForm:
+    """One side's basepoints in one channel (BOLT 2)."""
+
+    revocation_basepoint: Point
+    payment_basepoint: Point
+    delayed_payment_basepoint: Point
+    htlc_basepoint: Point
+
+
+@dataclass(frozen=True)
+class CoinForm:
+    """A coin that the funding transaction spends."""
+
+    txid: Hash
+    index: Count
+    amount: Amount
+    script: Script
+
+
+@dataclass(frozen=True)
+class LevelForm:
+    """One level of the shape, root first."""
+
+    arity: Count
+    kind: Annotated[str, msgspec.Meta(pattern="^(dw|static)$")]
+
+
+@dataclass(frozen=True)
+class TermsForm:
+    """The terms of a factory, with every key in them."""
+
+    factory: Name
+    lsp: Name
+    clients: tuple[Name, ...]
+    levels: tuple[LevelForm, ...]
+    leaf_k: Count
+    economy: Economy
+    locks: Locks
+    transaction_version: Count
+    coins: tuple[CoinForm, ...]
+    keys: Mapping[Name, KeysForm]
+
+
+@dataclass(frozen=True)
+class Invitation:
+    """LSP → client: a place in a factory, with the balance that the client is to have in it (sat)."""
+
+    factory: Name
+    balance: Amount
+
+
+@dataclass(frozen=True)
+class Join:
+    """Client → LSP: the client's keys, and its first per-commitment point."""
+
+    keys: KeysForm
+    points: PointsForm
+    commitment_point: Point
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """LSP → client: the terms, the contents, the LSP's side of this client's channel, the funding output's script."""
+
+    label: Name
+    terms: TermsForm
+    contents: Mapping[Name, LeafContents]
+    points: PointsForm
+    commitment_point: Point
+    """The LSP's, for this version."""
+    client_commitment_point: Point
+    """The client's, which it gave for this version."""
+    funding_script: Script
+
+
+@dataclass(frozen=True)
+class Update:
+    """LSP → client: the next version of ``node`` and of what is below it."""
+
+    label: Name
+    node: Name
+    versions: Mapping[Name, Count]
+    """Index of each DW node on the path to ``node`` and below it."""
+    contents: Mapping[Name, LeafContents]
+    """Of the leaves below ``node``."""
+    commitment_point: Point
+    """The LSP's, for this version."""
+    client_commitment_point: Point
+    """The client's, which it gave for this version."""
+
+
+@dataclass(frozen=True)
+class Close:
+    """LSP → client: a cooperative close by these contents."""
+
+    label: Name
+    attempt: Count
+    versions: Mapping[Name, Count]
+    contents: Mapping[Name, LeafContents]
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Client → LSP: agreed, to a plan with this digest."""
+
+    label: Name
+    digest: Name
+
+
+@dataclass(frozen=True)
+class Begin:
+    """LSP → client: open (again) every session that is not complete, as this attempt."""
+
+    attempt: Count
+
+
+@dataclass(frozen=True)
+class Nonces:
+    """Signer → collector: public nonces, by transaction."""
+
+    attempt: Count
+    nonces: Mapping[Name, PublicNonce]
+
+
+@dataclass(frozen=True)
+class AggregateNonces:
+    """Collector → signer: aggregate nonces, by transaction."""
+
+    attempt: Count
+    nonces: Mapping[Name, PublicNonce]
+
+
+@dataclass(frozen=True)
+class Partials:
+    """Signer → collector: partial signatures, by transaction."""
+
+    attempt: Count
+    partials: Mapping[Name, Partial]
+
+
+@dataclass(frozen=True)
+class Signatures:
+    """Collector → signer: complete signatures, by transaction."""
+
+    signatures: Mapping[Name, Signature]
+
+
+@dataclass(frozen=True)
+class KitComplete:
+    """Client → LSP: the kit of this version is complete and durable; the point for the next version's commitment."""
+
+    label: Name
+    next_commitment_point: Point
+
+
+@dataclass(frozen=True)
+class UpdateAborted:
+    """LSP → client: this version is given up."""
+
+    label: Name
+
+
+@dataclass(frozen=True)
+class Abort:
+    """LSP → client: the ceremony is given up."""
+
+    factory: Name
+
+
+Message = (
+    Invitation
+    | Join
+    | Proposal
+    | Update
+    | Close
+    | Agreement
+    | Begin
+    | Nonces
+    | AggregateNonces
+    | Partials
+    | Signatures
+    | KitComplete
+    | UpdateAborted
+    | Abort
+)
+
+NAMES: Mapping[str, type[Message]] = {
+    "invitation": Invitation,
+    "join": Join,
+    "proposal": Proposal,
+    "update": Update,
+    "close": Close,
+    "agreement": Agreement,
+    "begin": Begin,
+    "nonces": Nonces,
+    "aggregate_nonces": AggregateNonces,
+    "partials": Partials,
+    "signatures": Signatures,
+    "kit_complete": KitComplete,
+    "update_aborted": UpdateAborted,
+    "abort": Abort,
+}
+_NAME_OF = {kind: name for name, kind in NAMES.items()}
+
+
+def encode(message: Message) -> bytes:
+    """The JSON form, UTF-8, without the line's end."""
+    form = {field.name: getattr(message, field.name) for field in fields(message)}
+    return msgspec.json.encode({"message": _NAME_OF[type(message)], "body": form})
+
+
+def decode(raw: bytes, sender: str) -> Message:
+    """Read a message of ``sender``. Raises ``MessageError`` naming the place and what was expected there."""
+    place = f"message of {sender}"
+    if len(raw) > MAX_MESSAGE_BYTES:
+        raise MessageError(place, f"{len(raw)} bytes are more than {MAX_MESSAGE_BYTES}", "message-size")
+    try:
+        envelope = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+        name = msgspec.json.decode(envelope.pop("message", msgspec.Raw(b"null")))
+        body = envelope.pop("body", msgspec.Raw(b"null"))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise MessageError(place, f"no JSON object: {error}", "message-form") from error
+    if envelope or not isinstance(name, str) or name not in NAMES:
+        raise MessageError(place, f"unknown message {name!r:.60}", "message-form")
+    return decode_as(NAMES[name], bytes(body), f"{place}, {name}")
+
+
+def decode_as(kind: type[T], raw: bytes, place: str) -> T:
+    """Read one dataclass from its JSON form; unknown fields are refused. Raises ``MessageError``."""
+    try:
+        value = msgspec.json.decode(raw, type=kind)
+        known = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise MessageError(place, str(error), "message-form") from error
+    extra = sorted(set(known) - {field.name for field in fields(value)})  # type: ignore[arg-type]
+    if extra:
+        raise MessageError(place, f"unknown field '{extra[0]}'", "message-form")
+    return value
+
+
+def decode_plain(kind: type[T], text: str, place: str) -> T:
+    """Read a value of a party's own record. Raises ``MessageError`` when the record is damaged."""
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise MessageError(place, str(error), "store-form") from error
+
+
+def text_of(value: object) -> str:
+    """The JSON text of a dataclass, for a durable record."""
+    return msgspec.json.encode(value).decode()
