@@ -33,7 +33,12 @@ def print_check(console: Console, check: Check) -> None:
 
 def exits_table(result: VerifyResult) -> Table:
     """Every client's exit: blocks, transactions, vbytes, fees and amounts (sat), heights, and who was dragged along."""
-    table = Table(title="Exits, each alone from its stored kit (amounts in sat)", title_justify="left", show_edge=False, pad_edge=False)
+    table = Table(
+        title="Exits, each alone from its stored kit (amounts in sat)",
+        title_justify="left",
+        show_edge=False,
+        pad_edge=False,
+    )
     table.add_column("client", no_wrap=True, overflow="fold")
     for name in ("blocks", "txs", "vbytes", "fee", "owed", "owned"):
         table.add_column(name, justify="right", no_wrap=True)
