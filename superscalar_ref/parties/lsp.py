@@ -25,7 +25,7 @@ from superscalar_ref.protocol.blueprint import (
 )
 from superscalar_ref.protocol.factory import Factory
 from superscalar_ref.protocol.odometer import Odometer
-from superscalar_ref.protocol.participant import Machines, Participant, Signer, deliver
+from superscalar_ref.protocol.participant import Machines, Participant, Signer
 from superscalar_ref.protocol.shape import NodeKind, Shape, Tree, grow
 from superscalar_ref.realise.book import PartyKeys
 from superscalar_ref.realise.tree import funding_script
@@ -35,8 +35,6 @@ LIFE = "lsp"
 FACTORY = "factory"
 SIGNING = ("signing", "update_signing", "close_signing")
 """States in which sessions are open."""
-ATTEMPTS_A_LIFE = 1_000_000
-"""After a restart, attempts count from above all those of the life before."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,6 @@ class Saved:
     joins: Mapping[str, m.Join]
     points: Mapping[str, str]
     counted: Mapping[str, LeafContents]
-    lives: int
 
 
 class LspActor(Actor):
@@ -108,8 +105,6 @@ class LspActor(Actor):
         """Client → its point for its next version (hex)."""
         self.counted: dict[str, LeafContents] = dict(offer.contents)
         """Contents of the version that the LSP counts on."""
-        self.lives = 0
-        self.attempt = 0
         self._recover()
 
     @property
@@ -205,15 +200,7 @@ class LspActor(Actor):
             }
             if known:
                 self._send(client, m.Signatures(known))
-        self.attempt += 1
-        events = [
-            (name, Event.of("open", self.name, attempt=self.attempt))
-            for name, session in self.party.signer.sessions.items()
-            if session.status != "complete"
-        ]
-        self.take_turn(lambda: deliver(self.tables, self.party, events))
-        for client in sorted(waiting):
-            self._send(client, m.Begin(self.attempt))
+        self.live(Event.of("retry", self.name))
 
     def _holders(self, name: str) -> frozenset[str]:
         template = self.factory.templates[name]
@@ -340,7 +327,7 @@ class LspActor(Actor):
             case "proposal" | "update" | "close":
                 return self._offer_for(action.to)
             case "begin":
-                return m.Begin(self.attempt)
+                return m.Begin(self.life.attempt)
             case "update_aborted":
                 newest = self.factory.newest
                 assert newest is not None
@@ -378,7 +365,7 @@ class LspActor(Actor):
         if self.archive is not None:
             self.store.put_document(FACTORY, m.text_of(self.archive.record))
         life = replace(self.life, odometer=None)
-        saved = Saved(life, self.odometer.indices, self.joins, self.points, self.counted, self.lives)
+        saved = Saved(life, self.odometer.indices, self.joins, self.points, self.counted)
         self.store.put_document(LIFE, m.text_of(saved))
 
     def broadcast(self, action: Action) -> Transaction:
@@ -406,8 +393,6 @@ class LspActor(Actor):
             return
         saved = m.decode_plain(Saved, stored, place)
         self.joins, self.points, self.counted = dict(saved.joins), dict(saved.points), dict(saved.counted)
-        self.lives = saved.lives + 1
-        self.attempt = self.lives * ATTEMPTS_A_LIFE
         self.signatures = self.store.signatures()
         odometer = Odometer(self.tree, self.offer.locks.states, saved.indices)
         life = replace(saved.life, odometer=odometer, held=frozenset())
@@ -424,5 +409,3 @@ class LspActor(Actor):
         self.archive = Archive(self.name, m.decode_plain(FactoryRecord, factory, place))
         if life.pending and life.status not in ("resolving", "expired"):
             self.open_tasks(life.pending)
-        self.save(Action("persist", "restart"))
-        self.store.commit()

@@ -43,6 +43,8 @@ class Factory:
     """Height of the funding transaction's block; 0 before."""
     odometer: Odometer | None = None
     """The counters of the tree."""
+    attempt: int = 1
+    """Number of the attempt at what is being signed."""
 
     def role_of(self, name: str) -> str:
         """Who ``name`` is to the LSP: self, client, chain, clock, or stranger."""
@@ -165,7 +167,14 @@ def note_agreement(factory: Factory, event: Event) -> Result:
 @RULES.effect
 def open_sessions(factory: Factory, event: Event) -> Result:
     """Sessions for everything that is to be signed."""
-    return factory, (Action("open", "sessions", fields=(("transactions", factory.to_sign),)),)
+    fields = (("attempt", factory.attempt), ("transactions", factory.to_sign))
+    return factory, (Action("open", "sessions", fields=fields),)
+
+
+@RULES.effect
+def next_attempt(factory: Factory, event: Event) -> Result:
+    """One attempt more."""
+    return replace(factory, attempt=factory.attempt + 1), ()
 
 
 @RULES.effect

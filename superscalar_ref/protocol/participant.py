@@ -202,11 +202,12 @@ def live(tables: Machines, party: Participant, event: Event) -> tuple[Participan
     for action in stepped.actions:
         actions.append(action)
         if action.kind == "open":
-            names = sorted(_names(action["transactions"]))
-            signer, more, no = sign(tables, signer, ((name, Event.of("open", signer.me, attempt=1)) for name in names))
+            event = Event.of("open", signer.me, attempt=action["attempt"])
+            names = sorted(_names(action["transactions"]) - signer.held)
+            signer, more, no = sign(tables, signer, [(name, event) for name in names])
         elif action.kind == "abort":
             live_ones = [n for n, s in signer.sessions.items() if s.status in ("open", "nonces_in", "signed")]
-            signer, more, no = sign(tables, signer, ((name, Event.of("abort", signer.me)) for name in live_ones))
+            signer, more, no = sign(tables, signer, [(name, Event.of("abort", signer.me)) for name in live_ones])
         else:
             continue
         actions.extend(more)
