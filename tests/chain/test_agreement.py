@@ -29,7 +29,7 @@ from tests.chain.wallet import NO_BIP68, Input, Key, Transaction, cltv_leaf, csv
 
 AMOUNT = 100_000
 CSV_BLOCKS = 3
-CLTV_HEIGHT = 108
+CLTV_HEIGHT = 106
 OWNER = Key("owner")
 SIGNERS = frozenset({"A", "L"})
 PLAIN = Key("all of us")
@@ -82,7 +82,9 @@ def enter(book: Book, transaction: Transaction, keys: tuple[Key, ...]) -> bytes:
         SIGNERS,
         lock_time=0 if final else transaction.lock_time,
     )
-    book.add(transaction.raw, template, frozenset() if transaction.damaged else SIGNERS)
+    alone = all(item.script_owner is not None for item in transaction.inputs)
+    signed_by = frozenset({"L"}) if alone else SIGNERS
+    book.add(transaction.raw, template, frozenset() if transaction.damaged else signed_by)
     return transaction.raw
 
 
@@ -178,8 +180,10 @@ def test_any_transaction_is_judged_alike(
         ([(7, 2, True)], 0, 0, False, Reason.SCRIPT),
         ([(7, NO_BIP68, True)], 0, 0, False, Reason.SCRIPT),
         ([(10, 3, True)], 0, 0, False, Reason.NOT_FINAL),
-        ([(5, NO_BIP68, True)], 0, CLTV_HEIGHT, False, Reason.NOT_FINAL),
-        ([(5, NO_BIP68, True)], 0, CLTV_HEIGHT - 2, False, Reason.SCRIPT),
+        ([(5, NO_BIP68, True)], 0, CLTV_HEIGHT, False, "valid"),
+        ([(5, NO_BIP68, True)], 0, CLTV_HEIGHT + 1, False, Reason.NOT_FINAL),
+        ([(5, NO_BIP68, True)], 0, CLTV_HEIGHT - 1, False, Reason.SCRIPT),
+        ([(5, 0xFFFFFFFF, True)], 0, CLTV_HEIGHT, False, Reason.SCRIPT),
         ([(0, NO_BIP68, False)], 0, 0, True, Reason.SCRIPT),
         ([(0, NO_BIP68, False)], -1, 0, False, Reason.CREATES_VALUE),
         ([(0, NO_BIP68, False)] * 2, 0, 0, False, Reason.TWICE),
@@ -300,6 +304,16 @@ def test_ledgers_that_have_drifted_apart_are_found_out(pair: Pair) -> None:
         ledger.mine()
     with pytest.raises(DisagreementError, match="start"):
         AgreedLedger(ledger.chain, ModelLedger(ledger.model.book, ledger.model._past[0]))
+
+
+def test_an_output_of_another_amount_is_found_out(pair: Pair) -> None:
+    ledger, coins = pair
+    book = Book()
+    book.fund(coins[0].point, Outpoint("wallet", 0), output(PLAIN, AMOUNT - 1), PLAIN.script)
+    book.fund(coins[1].point, Outpoint("wallet", 1), output(PLAIN, AMOUNT), PLAIN.script)
+    wrong = AgreedLedger.start(ledger.chain, book)
+    with pytest.raises(DisagreementError, match="output wallet:0 at height 101"):
+        wrong.mine()
 
 
 def _template(coin: Coin) -> tuple[Transaction, Template]:
