@@ -18,7 +18,7 @@ from coincurve import PrivateKey, PublicKey
 from superscalar_ref.errors import InputError
 from superscalar_ref.signing.keys import Randomness, SecretKey, check_public_key, system_randomness
 
-_LABEL = b"superscalar/channel/"
+_LABEL = b"superscalar channel"
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class ChannelSecrets:
     def from_seed(cls, seed: bytes, channel: str) -> ChannelSecrets:
         """The secrets of the channel that ``channel`` names, from a seed of 16 to 64 bytes.
 
-        Each is HMAC-SHA256 of a label under the seed: one tells nothing of another, as with hardened children.
+        Each is HMAC-SHA256 of a label under a key from the seed: one tells nothing of another, as with hardened children.
         Raises InputError for a seed of another length or an empty name.
         """
         if not 16 <= len(seed) <= 64:
@@ -72,8 +72,10 @@ class ChannelSecrets:
 
 
 def _labelled(seed: bytes, label: str, channel: str) -> SecretKey:
+    # The seed is hashed first: HMAC pads its key with zeros, so a seed and the same with a zero would be one key.
+    root = hmac.digest(_LABEL, seed, hashlib.sha256)
     # The label comes first and has no slash: no two (label, channel) give the same text.
-    return SecretKey(hmac.digest(seed, _LABEL + f"{label}/{channel}".encode(), hashlib.sha256))
+    return SecretKey(hmac.digest(root, f"{label}/{channel}".encode(), hashlib.sha256))
 
 
 def new_commitment_secret(randomness: Randomness = system_randomness) -> SecretKey:
@@ -81,7 +83,7 @@ def new_commitment_secret(randomness: Randomness = system_randomness) -> SecretK
     return SecretKey.generate(randomness)
 
 
-def reveals(secret: bytes, per_commitment_point: bytes) -> bool:
+def revealed_by(secret: bytes, per_commitment_point: bytes) -> bool:
     """Whether 32 bytes are the secret of a 33-byte per-commitment point: the check of each revocation."""
     try:
         return PrivateKey(secret).public_key.format() == per_commitment_point if len(secret) == 32 else False

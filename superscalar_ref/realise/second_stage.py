@@ -39,6 +39,7 @@ class SecondStage:
     control_block: bytes
     tree: ScriptTree
     """The leaf of its output, under the revocation key as in ``to_local``."""
+    to_self_delay: int
 
     @cached_property
     def other_sighash(self) -> bytes:
@@ -110,4 +111,5 @@ def second_stage(commitment: Commitment, vout: int) -> SecondStage:
         script=source.script(leaf),
         control_block=source.control_block(leaf),
         tree=tree,
+        to_self_delay=commitment.terms.to_self_delay,
     )
