@@ -22,6 +22,7 @@ help:
 	@echo 'make clean            remove .venv, build/ and caches'
 
 verify: $(READY)
+	@mkdir -p build
 	$(BIN)/superscalar-ref verify $(EXAMPLE) --json build/verify.json $(ARGS)
 
 test: $(READY)
