@@ -293,6 +293,4 @@ FORM = Form(
         }
     ),
     _run,
-    # The segwit v0 form has the same keys at its top level, and no nonces.
-    case_keys=frozenset({"local_secret_nonce", "remote_secret_nonce"}),
 )
