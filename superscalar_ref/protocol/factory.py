@@ -225,7 +225,7 @@ def send_update(factory: Factory, event: Event) -> Result:
 @RULES.effect
 def send_update_aborted(factory: Factory, event: Event) -> Result:
     """Every client below the node learns that the version is given up."""
-    return factory, _to_all("update_aborted", factory.clients)
+    return factory, _to_all("update_aborted", factory.concerned)
 
 
 @RULES.effect

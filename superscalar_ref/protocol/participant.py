@@ -61,6 +61,10 @@ def machines(directory: Path | None = None) -> Machines:
     )
 
 
+SESSION_STEPS: Mapping[str, str] = MappingProxyType({"nonces_in": "sign", "signed": "finish"})
+"""The event of a session that a party causes itself, in each state, as soon as the table takes it."""
+
+
 def _no_sessions() -> Mapping[str, Session]:
     return MappingProxyType({})
 
@@ -161,7 +165,8 @@ def sign(
     while progress:
         progress = False
         for name, session in list(sessions.items()):
-            if session.status == "nonces_in" and take(name, Event.of("sign", signer.me)):
+            event = SESSION_STEPS.get(session.status)
+            if event is not None and take(name, Event.of(event, signer.me)):
                 progress = True
     del refused[reported:]
     after = replace(signer, sessions=MappingProxyType(sessions), held=held, records=records)
@@ -227,6 +232,7 @@ def deliver(tables: Machines, party: Participant, events: Iterable[tuple[str, Ev
 def own_steps(tables: Machines, party: Participant) -> tuple[Participant, Turn]:
     """The steps that a party takes by itself, for as long as one is allowed."""
     actions: tuple[Action, ...] = ()
+    refused: tuple[Refused, ...] = ()
     machine = party.machine(tables)
     for name in SELF_STEPS:
         event = Event.of(name, party.me)
@@ -237,7 +243,8 @@ def own_steps(tables: Machines, party: Participant) -> tuple[Participant, Turn]:
         except Refused:
             continue
         actions += turn.actions
-    return party, Turn(actions, ())
+        refused += turn.refused
+    return party, Turn(actions, refused)
 
 
 def durable(party: Participant) -> Durable:

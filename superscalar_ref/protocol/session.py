@@ -131,12 +131,6 @@ def spend_is_unrecorded(session: Session, event: Event) -> bool:
 
 
 @RULES.guard
-def partial_is_first(session: Session, event: Event) -> bool:
-    """Whether the sender's partial signature is not counted yet."""
-    return event.by not in session.partials
-
-
-@RULES.guard
 def partial_verifies(session: Session, event: Event) -> bool:
     """Whether the partial signature verifies; ``signing/`` has looked."""
     return event["valid"] is True
@@ -146,6 +140,12 @@ def partial_verifies(session: Session, event: Event) -> bool:
 def last_partial(session: Session, event: Event) -> bool:
     """Whether every other signer's partial signature is in with this one."""
     return session.partials | {event.by} >= session.others
+
+
+@RULES.guard
+def every_partial_in(session: Session, event: Event) -> bool:
+    """Whether this signer is the collector and has every other signer's partial signature."""
+    return session.me == session.task.collector and session.partials >= session.others
 
 
 @RULES.guard
