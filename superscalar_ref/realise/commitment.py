@@ -13,7 +13,7 @@ Laws of this module:
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
 
@@ -86,6 +86,17 @@ class Terms:
     def funding_output(self) -> TxOutput:
         """The output that every commitment spends."""
         return TxOutput(self.capacity_sat, p2tr_script(self.funding_key.x_only))
+
+    def of_other(self, to_self_delay: int, dust_limit_sat: int) -> Terms:
+        """The terms of the other side's commitments, with its own delay (blocks) and dust limit (sat)."""
+        return replace(
+            self,
+            holder=self.other,
+            other=self.holder,
+            holder_opened=not self.holder_opened,
+            to_self_delay=to_self_delay,
+            dust_limit_sat=dust_limit_sat,
+        )
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ revoked output falls to the other side by key path alone; the two leaves are the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from bitcoin.core.contrib.ripemd160 import ripemd160
@@ -62,6 +62,11 @@ class Htlc:
     def amount_sat(self) -> int:
         """What an output of it is worth (sat): rounded down."""
         return self.amount_msat // 1000
+
+    def of_other(self) -> Htlc:
+        """The same payment as the other side's commitments have it."""
+        offered = self.direction is Direction.OFFERED
+        return replace(self, direction=Direction.RECEIVED if offered else Direction.OFFERED)
 
 
 def to_local_tree(keys: CommitmentKeys, to_self_delay: int) -> ScriptTree:

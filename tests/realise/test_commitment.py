@@ -213,3 +213,20 @@ def test_second_stages_refuse_what_is_wrong() -> None:
     for vout in (-1, 0, 3, 99):
         with pytest.raises(InputError, match="is not an HTLC of this commitment"):
             second_stage(made.commitment, vout)
+
+
+def test_the_two_sides_commitments_mirror_each_other() -> None:
+    made = state((htlc(OFFERED, 1, 2_000_000), htlc(RECEIVED, 1, 3_000_000)))
+    mine, theirs = terms(), terms().of_other(to_self_delay=144, dust_limit_sat=1000)
+    assert theirs.of_other(mine.to_self_delay, mine.dust_limit_sat) == mine
+    assert theirs.funding_output == mine.funding_output
+    assert obscured_number(theirs, 5) == obscured_number(mine, 5)
+    flipped = tuple(one.of_other() for one in made.htlcs)
+    assert tuple(one.of_other() for one in flipped) == made.htlcs
+    seen_by_them = replace(made, to_local_msat=made.to_remote_msat, to_remote_msat=made.to_local_msat, htlcs=flipped)
+    one, two = build(mine, made), build(theirs, seen_by_them)
+    assert [output.output.amount_sat for output in one.outputs] == [output.output.amount_sat for output in two.outputs]
+    scripts = [{output.script_pubkey for output in side.transaction.outputs} - {P2A} for side in (one, two)]
+    assert not scripts[0] & scripts[1]
+    assert two.keys.other_payment == mine.holder.payment_basepoint
+    assert {stage.transaction.lock_time for stage in second_stages(two)} == {0, 50}
