@@ -18,7 +18,7 @@ from markupsafe import Markup
 from superscalar_ref import __version__
 from superscalar_ref.errors import InputError
 from superscalar_ref.machine.dot import to_dot
-from superscalar_ref.machine.draw import engine, to_svg
+from superscalar_ref.machine.draw import to_svg
 from superscalar_ref.machine.mermaid import to_mermaid
 from superscalar_ref.protocol.shape import Shape, grow
 from superscalar_ref.report import treedraw
@@ -46,7 +46,7 @@ class Mark:
 
 
 def render(result: VerifyResult, machines: Sequence[Machine]) -> str:
-    """Return the page's HTML. ``machines`` are drawn where something that draws is installed.
+    """Return the page's HTML. A machine that cannot be drawn keeps its table, and the page says why.
 
     Raises InputError (``R-SHAPE``) when the result describes no tree.
     """
@@ -63,7 +63,6 @@ def render(result: VerifyResult, machines: Sequence[Machine]) -> str:
     kinds = {(row.scenario, row.name): row.kind for row in result.transactions}
     span = max((exit_.blocks for exit_ in result.exits), default=0)
     exits = [(exit_, timeline(exit_, span, kinds), _percent(exit_.blocks, span)) for exit_ in result.exits]
-    can_draw = engine() is not None
     return environment.get_template("page.html").render(
         result=result,
         failed=result.failed(),
@@ -74,14 +73,7 @@ def render(result: VerifyResult, machines: Sequence[Machine]) -> str:
         span=span,
         kinds=list(dict.fromkeys(mark.kind for _, marks, _ in exits for mark in marks)),
         tree=tree_drawing(result.factory),
-        machines=[
-            (
-                machine,
-                inline(to_svg(to_dot(machine)), machine.name) if can_draw else "",
-                to_mermaid(machine),
-            )
-            for machine in machines
-        ],
+        machines=[(machine, *diagram(machine), to_mermaid(machine)) for machine in machines],
         css=Markup((_TEMPLATES / "page.css").read_text(encoding="utf-8")),
         version=__version__,
     )
@@ -102,6 +94,14 @@ def tree_drawing(factory: Factory) -> Markup:
     shape = Shape.of(factory.tree.arity, factory.tree.static, factory.tree.leaf_k)
     tree = grow(shape, [client.name for client in factory.clients])
     return inline(treedraw.svg(tree), "tree")
+
+
+def diagram(machine: Machine) -> tuple[Markup, str]:
+    """Return a machine's diagram as SVG and an empty text; or nothing, and why it cannot be drawn."""
+    try:
+        return inline(to_svg(to_dot(machine)), machine.name), ""
+    except InputError as error:
+        return Markup(), str(error)
 
 
 def timeline(exit_: ExitResult, span: int, kinds: dict[tuple[str, str], str]) -> tuple[Mark, ...]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from superscalar_ref.errors import InputError
+from superscalar_ref.machine import draw
 from superscalar_ref.report import page
 from superscalar_ref.report.result import Client, VerifyResult
 from superscalar_ref.spec.load import load_machines
@@ -175,9 +176,18 @@ def test_the_kind_comes_from_the_scenario_where_it_is_known() -> None:
     assert marks[-1].kind == "child"
 
 
+def test_every_machine_is_drawn() -> None:
+    text = outline(sample()).text
+    assert "No diagram" not in text
+    html = page.render(sample(), tables())
+    for machine in tables():
+        assert f'aria-label="State diagram of {machine.name}"><svg' in html
+
+
 def test_without_anything_that_draws_the_page_keeps_its_tables(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(page, "engine", lambda: None)
+    monkeypatch.setattr(draw, "engine", lambda: None)
     found = outline(sample())
+    assert found.text.count("No diagram: dot: neither Graphviz nor") == len(tables())
     assert "FAC-1" in found.ids
     assert "stateDiagram-v2" in found.text
 
