@@ -1,0 +1,249 @@
+"""An LSP and its clients on stores of the tests' choice, with a wire between them that keeps every letter.
+
+``scene(2).ceremony()`` has a signed factory; ``restart(name)`` gives a party up and starts it again from its store.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from superscalar_ref.bitcoin.taproot import p2tr_from_internal
+from superscalar_ref.machine.types import Event
+from superscalar_ref.parties import messages as m
+from superscalar_ref.parties.actor import Actor, Identity, Outbox
+from superscalar_ref.parties.client import ClientActor
+from superscalar_ref.parties.lsp import LspActor, Offer, Wallet
+from superscalar_ref.parties.store import MEMORY, Store
+from superscalar_ref.parties.wire import Letter, Wire
+from superscalar_ref.protocol.blueprint import Channel, Economy, LeafContents, Locks
+from superscalar_ref.protocol.client import Limits
+from superscalar_ref.protocol.shape import Shape, Tree, grow, stock_groups
+from superscalar_ref.signing.keys import Randomness, SecretKey
+from superscalar_ref.signing.nonces import SeededRandomness
+
+LSP = "L"
+BALANCE = 20_000
+"""Promised to each client (sat)."""
+INBOUND = 30_000
+"""The LSP's side of each channel (sat)."""
+STOCK = 40_000
+"""Each stock output (sat)."""
+COIN = 100_000_000
+"""The LSP's coin (sat)."""
+ECONOMY = Economy(feerate=1, anchor=240, dust=330)
+LOCKS = Locks(step=2, states=3, to_self_delay=3, end=200, stock_lock_blocks=4)
+"""Small, so that a chain on which they run out stays short."""
+LIMITS = Limits(ceiling=100, margin=5, life=60, depth=3)
+BINARY = Shape.of([2])
+
+
+def secret(label: str) -> SecretKey:
+    """A key of the tests, from a label."""
+    return SecretKey(hashlib.sha256(label.encode()).digest())
+
+
+def payout(name: str) -> bytes:
+    """Where a party's money goes."""
+    return p2tr_from_internal(secret(f"payout of {name}").x_only)
+
+
+WALLET_KEY = secret("wallet of the LSP")
+WALLET_SCRIPT = p2tr_from_internal(WALLET_KEY.x_only)
+"""What the LSP's coin is locked by: a chain that is to hold the factory starts with such an output."""
+
+
+def coin(txid: str = "11" * 32, index: int = 0, amount: int = COIN) -> m.CoinForm:
+    """A coin of the LSP's wallet (sat)."""
+    return m.CoinForm(txid, index, amount, WALLET_SCRIPT.hex())
+
+
+def contents_of(tree: Tree, stock: int = STOCK) -> dict[str, LeafContents]:
+    """Every leaf's contents: the same channel for each client, the same stock for each group (sat)."""
+    return {
+        leaf.path: LeafContents(
+            tuple(Channel(client, BALANCE, INBOUND) for client in leaf.clients),
+            (stock,) * len(stock_groups(leaf, tree.shape.leaf_k)),
+        )
+        for leaf in tree.leaves()
+    }
+
+
+@dataclass
+class TapedWire(Wire):
+    """A wire that keeps every letter that was ever posted."""
+
+    tape: list[Letter] = field(default_factory=list)
+
+    def post(self, sender: str, outbox: Outbox) -> None:
+        self.tape.extend(Letter(sender, to, raw) for to, raw in outbox.messages)
+        super().post(sender, outbox)
+
+    def nonces(self) -> Counter[tuple[str, str]]:
+        """How often each (signer, public nonce) was sent."""
+        sent: Counter[tuple[str, str]] = Counter()
+        for letter in self.tape:
+            message = m.decode(letter.raw, letter.sender)
+            if isinstance(message, m.Nonces):
+                sent.update((letter.sender, nonce) for nonce in message.nonces.values())
+        return sent
+
+
+@dataclass
+class Scene:
+    """One LSP, its clients, the wire between them."""
+
+    offer: Offer
+    coins: tuple[m.CoinForm, ...]
+    open_store: Callable[[str], Store]
+    limits: Limits = LIMITS
+    randomness: Callable[[str], Randomness] = SeededRandomness
+    lives: Counter[str] = field(default_factory=Counter)
+    actors: dict[str, Actor] = field(default_factory=dict)
+    wire: TapedWire = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.wire = TapedWire(self.actors)
+        for name in (LSP, *self.offer.balances):
+            self.start(name)
+
+    @property
+    def lsp(self) -> LspActor:
+        """The LSP as it lives now."""
+        actor = self.actors[LSP]
+        assert isinstance(actor, LspActor)
+        return actor
+
+    @property
+    def clients(self) -> dict[str, ClientActor]:
+        """The clients as they live now."""
+        return {name: actor for name, actor in self.actors.items() if isinstance(actor, ClientActor)}
+
+    @property
+    def tree(self) -> Tree:
+        """The tree of the factory."""
+        return self.lsp.tree
+
+    def identity(self, name: str) -> Identity:
+        """A party's seed."""
+        return Identity(name, hashlib.sha256(f"seed of {name}".encode()).digest())
+
+    def start(self, name: str) -> Actor:
+        """A party from its store: new, or as it was. Each of its lives has its own randomness."""
+        self.lives[name] += 1
+        randomness = self.randomness(f"{name}, life {self.lives[name]}")
+        store = self.open_store(name)
+        if name == LSP:
+            wallet = Wallet(WALLET_KEY, self.coins)
+            self.actors[name] = LspActor(self.identity(name), store, wallet, payout(name), self.offer, randomness)
+        else:
+            self.actors[name] = ClientActor(self.identity(name), LSP, store, payout(name), self.limits, randomness)
+        return self.actors[name]
+
+    def restart(self, name: str) -> Actor:
+        """Give a party up, with all that it has only in memory, and start it again from its store."""
+        store = self.actors.pop(name).store
+        if store.path == MEMORY:
+            store.rollback()
+        else:
+            store.close()
+        return self.start(name)
+
+    # -- a life --------------------------------------------------------------------------------------------------------
+
+    def ceremony(self) -> Scene:
+        """Everything up to a signed factory."""
+        self.wire.post(LSP, self.lsp.invite())
+        self.wire.run()
+        return self
+
+    def fund(self, height: int = 120) -> Scene:
+        """The funding transaction is broadcast, and deep enough at ``height`` for everyone."""
+        self.wire.post(LSP, self.lsp.fund())
+        return self.confirm(height)
+
+    def confirm(self, height: int = 120) -> Scene:
+        """Whoever waits for the funding transaction sees it deep enough."""
+        for name, actor in self.actors.items():
+            event = Event.of("funding_confirmed", "chain", depth=self.limits.depth, height=height)
+            if actor.party.life.status in ("funded", "holding"):
+                actor.outbox = Outbox()
+                actor.live(event)
+                self.wire.post(name, actor.outbox)
+        return self
+
+    def update(self, node: str, contents: Mapping[str, LeafContents] | None = None) -> Scene:
+        """A new version of ``node``, to its end."""
+        self.wire.post(LSP, self.lsp.update(node, contents or {}))
+        self.wire.run()
+        return self
+
+    def close(self) -> Scene:
+        """A cooperative close, to its end."""
+        self.wire.post(LSP, self.lsp.close())
+        self.wire.run()
+        return self
+
+    def settle(self, *statuses: str, rounds: int = 8) -> Scene:
+        """Let the LSP try again, round after round, until its state is one of ``statuses``."""
+        self.wire.run()
+        for _ in range(rounds):
+            if self.lsp.life.status in statuses:
+                return self
+            self.wire.post(LSP, self.lsp.retry())
+            self.wire.run()
+        assert self.lsp.life.status in statuses, (self.lsp.life.status, self.statuses(), self.wire.alerts[-5:])
+        return self
+
+    def statuses(self) -> dict[str, str]:
+        """Every party's state."""
+        return {name: actor.party.life.status for name, actor in self.actors.items()}
+
+    def channel(self, client: str, to_client: int, to_lsp: int, stock: int = STOCK) -> dict[str, LeafContents]:
+        """New contents for the leaf of ``client`` alone, which must have a leaf of its own (sat)."""
+        leaf = self.tree.leaf_of(client)
+        assert leaf.clients == (client,)
+        return {leaf.path: LeafContents((Channel(client, to_client, to_lsp),), (stock,))}
+
+
+def scene(
+    clients: int | Sequence[str] = 2,
+    *,
+    shape: Shape = BINARY,
+    directory: Path | None = None,
+    locks: Locks = LOCKS,
+    economy: Economy = ECONOMY,
+    limits: Limits = LIMITS,
+    coins: tuple[m.CoinForm, ...] | None = None,
+    open_store: Callable[[str], Store] | None = None,
+) -> Scene:
+    """A scene in which nothing was said yet: clients ``c0``, ``c1`` … with stores in ``directory``, or in memory."""
+    names = tuple(f"c{number}" for number in range(clients)) if isinstance(clients, int) else tuple(clients)
+    tree = grow(shape, names)
+    offer = Offer(
+        "factory",
+        shape,
+        dict.fromkeys(names, BALANCE),
+        contents_of(tree),
+        economy,
+        locks,
+        transaction_version=3,
+        depth=limits.depth,
+        active_blocks=30,
+    )
+    return Scene(offer, coins or (coin(),), open_store or stores(directory), limits)
+
+
+def stores(directory: Path | None = None) -> Callable[[str], Store]:
+    """Opens each party's store: a file of its name, or one in memory that outlives the party."""
+    kept: dict[str, Store] = {}
+
+    def open_store(name: str) -> Store:
+        if directory is not None:
+            return Store(directory / f"{name}.sqlite")
+        return kept.setdefault(name, Store())
+
+    return open_store
