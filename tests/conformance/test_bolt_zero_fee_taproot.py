@@ -13,13 +13,15 @@ import pytest
 
 from superscalar_ref import cli
 from superscalar_ref.bitcoin.sighash import SigHash, taproot_sighash
-from superscalar_ref.bitcoin.taproot import tap_leaf
-from superscalar_ref.bitcoin.transaction import from_hex, with_witness
+from superscalar_ref.bitcoin.taproot import p2tr_script, tap_leaf
+from superscalar_ref.bitcoin.transaction import TxOutput, from_hex, with_witness
 from superscalar_ref.conformance.results import Outcome
 from superscalar_ref.conformance.vectors import check_file
 from superscalar_ref.errors import InputError
 from superscalar_ref.realise.channel import derive_secret
+from superscalar_ref.signing import musig
 from superscalar_ref.signing.keys import SecretKey
+from tests.bitcoin.core import core_accepts
 
 FILE = Path(__file__).parent.parent / "vectors" / "bolt-zero-fee-taproot" / "commitments.json"
 DOCUMENT = json.loads(FILE.read_text())
@@ -236,3 +238,14 @@ def test_other_randomness_in_signatures_is_accepted_and_said(tmp_path: Path) -> 
     result = check_file(path).cases[3]
     assert result.outcome is Outcome.OK
     assert "but for 2 signatures of second stages, which are valid with other randomness" in result.detail
+
+
+def test_core_accepts_every_published_transaction() -> None:
+    keys = [SecretKey(bytes.fromhex(DOCUMENT[f"{side}_funding_priv"])).public for side in ("local", "remote")]
+    funding = TxOutput(DOCUMENT["funding_amount_satoshis"], p2tr_script(musig.aggregate(keys).taproot().x_only))
+    for case in DOCUMENT["tests"]:
+        commitment = from_hex(case["signed_commit_tx"])
+        assert core_accepts(commitment, 0, [funding])
+        for text in (*case.get("signed_htlc_success_txs", ()), *case.get("signed_htlc_timeout_txs", ())):
+            second = from_hex(text)
+            assert core_accepts(second, 0, [commitment.outputs[second.inputs[0].index]])
