@@ -7,11 +7,8 @@ import struct
 from collections.abc import Sequence
 from enum import IntEnum
 
-from bitcoin.core import lx
-from bitcoin.core.serialize import BytesSerializer
-
 from superscalar_ref.bitcoin.taproot import tagged_hash
-from superscalar_ref.bitcoin.transaction import Transaction, TxInput, TxOutput
+from superscalar_ref.bitcoin.transaction import Transaction, TxOutput, outpoint_bytes, output_bytes, sized
 from superscalar_ref.errors import InputError
 
 
@@ -25,6 +22,9 @@ class SigHash(IntEnum):
     ALL_ANYONECANPAY = 0x81
     NONE_ANYONECANPAY = 0x82
     SINGLE_ANYONECANPAY = 0x83
+
+
+_HASH_TYPES = frozenset(SigHash)
 
 
 def taproot_sighash(
@@ -46,24 +46,24 @@ def taproot_sighash(
     anyone_can_pay = bool(hash_type & 0x80)
     parts = [bytes([0, hash_type]), struct.pack("<II", transaction.version, transaction.lock_time)]
     if not anyone_can_pay:
-        parts.append(_sha256(b"".join(map(_outpoint, transaction.inputs))))
+        parts.append(_sha256(b"".join(map(outpoint_bytes, transaction.inputs))))
         parts.append(_sha256(b"".join(struct.pack("<q", spent.amount_sat) for spent in spent_outputs)))
-        parts.append(_sha256(b"".join(_script(spent) for spent in spent_outputs)))
+        parts.append(_sha256(b"".join(sized(spent.script_pubkey) for spent in spent_outputs)))
         parts.append(_sha256(b"".join(struct.pack("<I", i.sequence) for i in transaction.inputs)))
     if base not in (SigHash.NONE, SigHash.SINGLE):
-        parts.append(_sha256(b"".join(map(_output, transaction.outputs))))
+        parts.append(_sha256(b"".join(map(output_bytes, transaction.outputs))))
     script_path = leaf_hash is not None
     parts.append(bytes([2 * script_path + (annex is not None)]))
     if anyone_can_pay:
         spent = spent_outputs[index]
-        parts.append(_outpoint(transaction.inputs[index]) + _output(spent))
+        parts.append(outpoint_bytes(transaction.inputs[index]) + output_bytes(spent))
         parts.append(struct.pack("<I", transaction.inputs[index].sequence))
     else:
         parts.append(struct.pack("<I", index))
     if annex is not None:
-        parts.append(_sha256(bytes(BytesSerializer.serialize(annex))))
+        parts.append(_sha256(sized(annex)))
     if base == SigHash.SINGLE:
-        parts.append(_sha256(_output(transaction.outputs[index])))
+        parts.append(_sha256(output_bytes(transaction.outputs[index])))
     if leaf_hash is not None:
         # Key version 0; no OP_CODESEPARATOR has run.
         parts.append(leaf_hash + b"\x00" + b"\xff\xff\xff\xff")
@@ -76,7 +76,7 @@ def signature_bytes(signature: bytes, hash_type: SigHash = SigHash.DEFAULT) -> b
 
 
 def _check(transaction: Transaction, index: int, spent: Sequence[TxOutput], hash_type: SigHash) -> None:
-    if hash_type not in tuple(SigHash):
+    if hash_type not in _HASH_TYPES:
         raise InputError("hash type", f"0x{hash_type:02x} is unknown", "BIP-341")
     if not 0 <= index < len(transaction.inputs):
         raise InputError(f"input {index}", f"there are {len(transaction.inputs)} inputs", "BIP-341")
@@ -90,15 +90,3 @@ def _check(transaction: Transaction, index: int, spent: Sequence[TxOutput], hash
 
 def _sha256(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()
-
-
-def _outpoint(tx_input: TxInput) -> bytes:
-    return bytes(lx(tx_input.txid_hex)) + struct.pack("<I", tx_input.index)
-
-
-def _script(output: TxOutput) -> bytes:
-    return bytes(BytesSerializer.serialize(output.script_pubkey))
-
-
-def _output(output: TxOutput) -> bytes:
-    return struct.pack("<q", output.amount_sat) + _script(output)

@@ -6,9 +6,9 @@ import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
 
-from bitcoin.core.serialize import BytesSerializer
 from coincurve import PublicKeyXOnly
 
+from superscalar_ref.bitcoin.transaction import sized
 from superscalar_ref.errors import InputError
 
 TAPSCRIPT = 0xC0
@@ -27,7 +27,7 @@ def tagged_hash(tag: str, data: bytes) -> bytes:
 
 def tap_leaf(script: bytes, leaf_version: int = TAPSCRIPT) -> bytes:
     """The 32-byte hash of a leaf (BIP-341)."""
-    return tagged_hash("TapLeaf", bytes([leaf_version]) + bytes(BytesSerializer.serialize(script)))
+    return tagged_hash("TapLeaf", bytes([leaf_version]) + sized(script))
 
 
 def tap_branch(left: bytes, right: bytes) -> bytes:

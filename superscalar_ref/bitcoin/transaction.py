@@ -1,4 +1,4 @@
-"""Transactions as plain frozen values, with python-bitcoinlib for their bytes.
+"""Transactions as plain frozen values; python-bitcoinlib reads them, and the tests hold the writing equal to it.
 
 Laws of this module:
 
@@ -9,23 +9,13 @@ Laws of this module:
 
 from __future__ import annotations
 
+import hashlib
 import struct
+from binascii import unhexlify
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from bitcoin.core import (
-    CMutableTransaction,
-    COutPoint,
-    CTransaction,
-    CTxIn,
-    CTxInWitness,
-    CTxOut,
-    CTxWitness,
-    Hash,
-    b2lx,
-    lx,
-)
-from bitcoin.core.script import CScript, CScriptWitness
+from bitcoin.core import CTransaction, b2lx
 from bitcoin.core.serialize import SerializationError
 
 from superscalar_ref.bitcoin.locks import FINAL, NO_RELATIVE_LOCK
@@ -35,6 +25,8 @@ MAX_MONEY_SAT = 21_000_000 * 100_000_000
 """No amount and no sum of outputs exceeds this (sat); Core's MAX_MONEY."""
 DUST_RELAY_SAT_PER_KVB = 3_000
 """Core's default ``-dustrelayfee`` (sat per 1,000 vbytes)."""
+_WORD = struct.Struct("<I")
+_AMOUNT = struct.Struct("<q")
 
 
 @dataclass(frozen=True)
@@ -67,19 +59,22 @@ class Transaction:
     @cached_property
     def stripped(self) -> bytes:
         """The bytes without witnesses: what the txid commits to."""
-        return bytes(_library_form(self, with_witness=False).serialize())
+        return _WORD.pack(self.version) + _body(self) + _WORD.pack(self.lock_time)
 
     @cached_property
     def serialized(self) -> bytes:
         """The bytes with witnesses, as they travel (BIP-144)."""
         if not any(self.witnesses):
             return self.stripped
-        return bytes(_library_form(self, with_witness=True).serialize())
+        stacks = [
+            compact_size(len(stack)) + b"".join(sized(element) for element in stack) for stack in self.witnesses
+        ]
+        return b"".join((self.stripped[:4], b"\x00\x01", self.stripped[4:-4], *stacks, self.stripped[-4:]))
 
     @cached_property
     def txid(self) -> str:
         """The txid, hex in RPC order."""
-        return str(b2lx(Hash(self.stripped)))
+        return hashlib.sha256(hashlib.sha256(self.stripped).digest()).digest()[::-1].hex()
 
     @property
     def weight(self) -> int:
@@ -148,7 +143,8 @@ def _check_outputs(outputs: tuple[TxOutput, ...] | list[TxOutput]) -> None:
 
 def _txid_bytes(txid_hex: str, place: str) -> bytes:
     try:
-        internal = bytes(lx(txid_hex))
+        # Unlike bytes.fromhex, it takes no spaces.
+        internal = unhexlify(txid_hex)
     except ValueError as error:
         raise InputError(place, f"txid '{txid_hex}' is not hex", "txid: 32 bytes of hex") from error
     if len(internal) != 32:
@@ -161,7 +157,7 @@ def dust_limit_sat(script_pubkey: bytes) -> int:
 
     Every witness program is judged alike: the output's bytes and 67 for its spend, so P2TR has 330 and P2A 240.
     """
-    serialized = 8 + len(_compact_size(len(script_pubkey))) + len(script_pubkey)
+    serialized = 8 + len(compact_size(len(script_pubkey))) + len(script_pubkey)
     is_witness_program = 4 <= len(script_pubkey) <= 42 and (script_pubkey[0] == 0 or 0x51 <= script_pubkey[0] <= 0x60)
     is_witness_program = is_witness_program and script_pubkey[1] == len(script_pubkey) - 2
     spend = 67 if is_witness_program else 148
@@ -247,23 +243,35 @@ def from_bytes(raw: bytes) -> Transaction:
     return transaction
 
 
-def _library_form(transaction: Transaction, with_witness: bool) -> CMutableTransaction:
-    signed_version = struct.unpack("<i", struct.pack("<I", transaction.version))[0]
-    witness = CTxWitness(
-        tuple(CTxInWitness(CScriptWitness(stack)) for stack in transaction.witnesses) if with_witness else ()
-    )
-    return CTransaction(
-        [CTxIn(COutPoint(lx(i.txid_hex), i.index), nSequence=i.sequence) for i in transaction.inputs],
-        [CTxOut(o.amount_sat, CScript(o.script_pubkey)) for o in transaction.outputs],
-        transaction.lock_time,
-        signed_version,
-        witness,
-    )
+def _body(transaction: Transaction) -> bytes:
+    """Inputs, each with an empty scriptSig, and outputs."""
+    inputs = transaction.inputs
+    parts = [compact_size(len(inputs))]
+    parts += [outpoint_bytes(one) + b"\x00" + _WORD.pack(one.sequence) for one in inputs]
+    parts.append(compact_size(len(transaction.outputs)))
+    parts += [output_bytes(one) for one in transaction.outputs]
+    return b"".join(parts)
 
 
-def _compact_size(number: int) -> bytes:
+def outpoint_bytes(tx_input: TxInput) -> bytes:
+    """The 36 bytes of the outpoint that an input spends."""
+    return bytes.fromhex(tx_input.txid_hex)[::-1] + _WORD.pack(tx_input.index)
+
+
+def output_bytes(output: TxOutput) -> bytes:
+    """An output: amount (sat, 8 bytes) and script."""
+    return _AMOUNT.pack(output.amount_sat) + sized(output.script_pubkey)
+
+
+def sized(data: bytes) -> bytes:
+    """Bytes with their length before them."""
+    return compact_size(len(data)) + data
+
+
+def compact_size(number: int) -> bytes:
+    """Bitcoin's variable-length whole number, for 0 ≤ ``number`` < 2³²."""
     if number < 0xFD:
-        return bytes([number])
+        return bytes((number,))
     if number <= 0xFFFF:
         return b"\xfd" + struct.pack("<H", number)
-    return b"\xfe" + struct.pack("<I", number)
+    return b"\xfe" + _WORD.pack(number)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from bitcoin.core import COutPoint, CTransaction, CTxIn, CTxInWitness, CTxOut, CTxWitness, b2lx, lx
+from bitcoin.core.script import CScript, CScriptWitness
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,6 +25,17 @@ outputs = st.lists(st.builds(TxOutput, st.integers(0, 10**12), st.binary(max_siz
 stacks = st.lists(st.binary(max_size=300), max_size=3).map(tuple)
 
 
+def library_form(value: Transaction, witnesses: tuple[tuple[bytes, ...], ...]) -> CTransaction:
+    """The same transaction built by python-bitcoinlib, which reads nVersion as signed."""
+    return CTransaction(
+        [CTxIn(COutPoint(lx(one.txid_hex), one.index), nSequence=one.sequence) for one in value.inputs],
+        [CTxOut(one.amount_sat, CScript(one.script_pubkey)) for one in value.outputs],
+        value.lock_time,
+        value.version - ((value.version & 0x80000000) << 1),
+        CTxWitness(tuple(CTxInWitness(CScriptWitness(stack)) for stack in witnesses)),
+    )
+
+
 @given(st.integers(0, 2**32 - 1), inputs, outputs, st.integers(0, 2**32 - 1), st.data())
 def test_bytes_round_trip_and_sizes_are_known_before_signing(
     version: int, ins: list[TxInput], outs: list[TxOutput], lock_time: int, data: st.DataObject
@@ -33,6 +46,9 @@ def test_bytes_round_trip_and_sizes_are_known_before_signing(
     for index, stack in enumerate(witnesses):
         signed = with_witness(signed, index, stack)
     assert transaction.from_hex(signed.hex) == signed
+    assert signed.serialized == library_form(signed, signed.witnesses).serialize()
+    assert signed.stripped == library_form(signed, ()).serialize()
+    assert signed.txid == b2lx(library_form(signed, ()).GetTxid())
     assert transaction.from_bytes(unsigned.serialized) == unsigned
     assert signed.txid == unsigned.txid
     sizes = [[len(item) for item in stack] for stack in witnesses]
