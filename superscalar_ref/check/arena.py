@@ -50,13 +50,26 @@ class Arena:
     """The hero is awake when the last block is at ``idle_until``: it comes online to begin, within its notice."""
     asleep_until: int = 0
     """The hero is away, however long that is, while the last block is below this height."""
+    forbidden: frozenset[str] = frozenset()
+    """Templates that must never be mined: if one is, the hero has lost everything."""
+    owns: frozenset[Role] = frozenset({Role.WALLET})
+    """Which of its outputs the hero counts as owned: with DELAYED, also one that only it can take, but not yet."""
+    counted: frozenset[str] | None = None
+    """Templates whose payments to the hero count; None: all."""
     horizon: int | None = None
     """Height at which the game ends; None lets ``default_horizon`` choose."""
 
 
-def owner_payout(template: Template, party: str) -> int:
-    """What ``template`` pays to ``party`` alone and at once (units)."""
-    return sum(output.amount for output in template.outputs if output.role is Role.WALLET and output.owner == party)
+def owner_payout(template: Template, party: str, owns: frozenset[Role] = frozenset({Role.WALLET})) -> int:
+    """What ``template`` pays to ``party`` in outputs of these roles (units): by default, alone and at once."""
+    return sum(output.amount for output in template.outputs if output.role in owns and output.owner == party)
+
+
+def payout(arena: Arena, template: Template) -> int:
+    """What ``template`` pays the hero as far as this game counts it (units)."""
+    if arena.counted is not None and template.name not in arena.counted:
+        return 0
+    return owner_payout(template, arena.hero, arena.owns)
 
 
 def pays_for_itself(template: Template, party: str) -> bool:
@@ -101,7 +114,8 @@ def relevant(arena: Arena) -> tuple[Template, ...]:
                 continue
             spends = {spend.outpoint for spend in template.spends}
             creates = {template.outpoint(index) for index in range(len(template.outputs))}
-            if owner_payout(template, arena.hero) or (spends | creates) & wanted:
+            pays = payout(arena, template) or template.name in arena.forbidden
+            if pays or (spends | creates) & wanted:
                 kept.add(template.name)
                 wanted |= spends
                 changed = True

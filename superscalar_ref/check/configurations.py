@@ -55,7 +55,9 @@ class Configuration:
     states: int
     """States a layer."""
     updates: int
-    """Most updates that are tried in one life."""
+    """Most updates that are tried in one life with a client as the hero."""
+    lsp_updates: int
+    """The same with the LSP as the hero."""
     absence: int
     """A client is awake at least once in so many blocks, and once more (blocks)."""
     confirmation: int
@@ -69,7 +71,16 @@ class Configuration:
         return grow(Shape.of(self.arity, static=self.static, leaf_k=1), self.clients)
 
 
-_KEYS = {"id": str, "says": str, "states": int, "updates": int, "absence": int, "confirmation": int, "static": int}
+_KEYS = {
+    "id": str,
+    "says": str,
+    "states": int,
+    "updates": int,
+    "lsp_updates": int,
+    "absence": int,
+    "confirmation": int,
+    "static": int,
+}
 
 
 def load_configurations(directory: Path | None = None) -> tuple[Configuration, ...]:

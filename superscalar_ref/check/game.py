@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from superscalar_ref.check.arena import Arena, check_arena, default_horizon, owner_payout, relevant
+from superscalar_ref.check.arena import Arena, check_arena, default_horizon, payout, relevant
 from superscalar_ref.protocol.transaction import Outpoint
 
 Pending = tuple[tuple[int, int], ...]
@@ -95,7 +95,8 @@ class Board:
         self.locks = [
             tuple((number[s.outpoint], s.relative_lock) for s in t.spends if s.relative_lock) for t in self.templates
         ]
-        self.pays = [owner_payout(t, arena.hero) for t in self.templates]
+        self.pays = [payout(arena, t) for t in self.templates]
+        self.forbidden = sum(1 << i for i, t in enumerate(self.templates) if t.name in arena.forbidden)
         self.cap = [0] * len(self.outpoints)
         for locks in self.locks:
             for outpoint, blocks in locks:
@@ -157,6 +158,8 @@ class Board:
     def _aged(self, before: Position, mined: int, unspent: int) -> Position:
         """The position after a block: older outputs, and what the hero was paid."""
         old, ages, paid = before
+        if mined & self.forbidden:
+            return 0, (0,) * len(self.cap), -1
         kept = old & unspent
         new_ages = tuple(
             min(cap, age + 1) if cap and kept >> i & 1 else 0

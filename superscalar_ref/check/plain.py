@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain, combinations
 
-from superscalar_ref.check.arena import Arena, check_arena, default_horizon, owner_payout, relevant
+from superscalar_ref.check.arena import Arena, check_arena, default_horizon, payout, relevant
 from superscalar_ref.errors import ChainError
 from superscalar_ref.protocol.ledger import Coin, Ledger, check, mine
 from superscalar_ref.protocol.transaction import Outpoint, Output, Role, Template
@@ -42,12 +42,17 @@ class _Plain:
 
     def paid(self, ledger: Ledger) -> int:
         """What the hero owns, capped at what it is owed."""
+        arena = self.arena
+        if arena.forbidden & ledger.confirmed.keys():
+            return -1
         mined = (self.by_name[name] for name in ledger.confirmed)
-        return min(self.arena.owed, sum(owner_payout(template, self.arena.hero) for template in mined))
+        return min(arena.owed, sum(payout(arena, template) for template in mined))
 
     def value(self, ledger: Ledger, pending: tuple[tuple[str, int], ...], slept: int, alert: bool) -> int:
         """As ``game``'s: winning sooner over later, winning over losing, losing less over more."""
         paid = self.paid(ledger)
+        if paid < 0:
+            return paid
         if paid >= self.arena.owed:
             return self.arena.owed + 1 + self.horizon - ledger.height
         if ledger.height == self.horizon:

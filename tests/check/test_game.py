@@ -20,6 +20,10 @@ def wallet(owner: str, amount: int) -> Output:
     return Output(Role.WALLET, amount, frozenset({owner}), owner=owner)
 
 
+def delayed(owner: str, amount: int) -> Output:
+    return Output(Role.DELAYED, amount, BOTH, owner=owner)
+
+
 def tree(amount: int = 10) -> Output:
     return Output(Role.TREE, amount, BOTH)
 
@@ -134,7 +138,7 @@ def arenas(draw: st.DrawFn) -> Arena:
         outpoints = draw(st.lists(st.sampled_from(free), min_size=1, max_size=2, unique=True))
         outputs = tuple(
             # Each generation holds less than the one above, so that no value is created.
-            draw(st.sampled_from([tree(10 ** (8 - number)), wallet("A", 1), wallet("A", 2), wallet("L", 1)]))
+            draw(st.sampled_from([tree(10 ** (8 - number)), wallet("A", 1), wallet("A", 2), delayed("A", 1)]))
             for _ in range(draw(st.integers(1, 2)))
         )
         templates.append(
@@ -164,6 +168,8 @@ def arenas(draw: st.DrawFn) -> Arena:
         idle_until=draw(st.integers(0, 2)),
         punctual=draw(st.booleans()),
         asleep_until=draw(st.sampled_from([0, 0, 0, 3])),
+        forbidden=draw(st.sampled_from([frozenset(), frozenset(names[:1]), frozenset(names[-1:])])),
+        owns=draw(st.sampled_from([frozenset({Role.WALLET}), frozenset({Role.WALLET, Role.DELAYED})])),
         horizon=7,
     )
 

@@ -1,0 +1,122 @@
+"""From a scene to games on the chain: what the hero holds there, what the others can complete, what is owed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from superscalar_ref.check.arena import Arena, affordable, owner_payout
+from superscalar_ref.check.explore import Scene
+from superscalar_ref.check.game import Policy
+from superscalar_ref.check.world import World
+from superscalar_ref.protocol.strategy import Strategy, View, decide
+from superscalar_ref.protocol.transaction import Kind, Role
+
+
+def counts(scene: Scene) -> bool:
+    """Whether the hero has something at stake in this scene."""
+    return scene.owed > 0 and scene.funded
+
+
+def held(world: World, scene: Scene) -> frozenset[str]:
+    """What the hero can publish: what it holds and is complete indeed, and what it alone signs."""
+    return (scene.party.signer.held & scene.genuine) | world.by_itself()
+
+
+def coverage(world: World, scene: Scene) -> int:
+    """The least that any commitment that the others may publish pays the hero (units).
+
+    A client without coins cannot answer an older state. What it is sure of is what the worst commitment that it ever
+    signed pays; nothing here poisons an older state.
+    """
+    paid = [
+        owner_payout(world.catalog[name], world.hero)
+        for name in scene.released
+        if world.catalog[name].kind is Kind.COMMITMENT
+    ]
+    return min(paid, default=0)
+
+
+def arena(world: World, scene: Scene, coins: bool = True) -> Arena:
+    """The game that starts when nothing more is signed after ``scene``."""
+    before, during = world.absences
+    owed = scene.owed if coins else min(scene.owed, coverage(world, scene))
+    templates = tuple(world.catalog.values())
+    return Arena(
+        templates=templates,
+        hero=world.hero,
+        owed=owed,
+        hero_holds=held(world, scene),
+        adversary_holds=scene.released | world.without_hero(),
+        affordable=affordable(templates, world.hero, coins),
+        absence=before,
+        exit_absence=during,
+        confirmation=int(world.values["confirmation_blocks"]),
+        coins={} if scene.elsewhere else {world.root: 0},
+        idle_until=world.deadline,
+        punctual=world.role == "client",
+    )
+
+
+def by_leaf(world: World, scene: Scene, game: Arena) -> list[Arena]:
+    """For the LSP, one game for each leaf: what it is owed there, from what pays it there.
+
+    The leaves do not touch each other, and a fixed strategy that is sure of each part is sure of the whole; whoever
+    cannot be sure of a part cannot be sure of the whole. For a client the game itself.
+    """
+    if world.role == "client" or scene.counts_on is None:
+        return [game]
+    games = []
+    for node in world.tree.leaves():
+        leaf = scene.counts_on.blueprint.contents[node.path]
+        owed = sum(channel.to_lsp for channel in leaf.channels) + sum(leaf.stocks)
+        counted = frozenset(name for name in world.catalog if world.concerns(name) & set(node.clients))
+        games.append(replace(game, owed=owed, counted=counted))
+    return games
+
+
+def never_back(game: Arena, end: int) -> Arena:
+    """The same game for a hero that does not look at the chain before the block after ``end``."""
+    return replace(game, asleep_until=end + 1, punctual=False)
+
+
+def by_the_end(game: Arena, end: int) -> Arena:
+    """The same game, won only when the hero's own side is beyond reach of the end's default in block ``end``."""
+    without = frozenset(t.name for t in game.templates if t.kind is Kind.ALTERNATE)
+    owns = frozenset({Role.WALLET, Role.DELAYED})
+    return replace(game, hero_holds=game.hero_holds - without, owns=owns, horizon=end)
+
+
+def newest_only(game: Arena) -> Arena:
+    """The same game, lost when a state is mined that is older than the newest that the hero holds for that outpoint."""
+    states = [t for t in game.templates if t.kind is Kind.STATE]
+    newest: dict[object, int] = {}
+    for template in states:
+        if template.name in game.hero_holds:
+            spend = template.spends[0]
+            lock = spend.relative_lock or 0
+            newest[spend.outpoint] = min(lock, newest.get(spend.outpoint, lock))
+    older = frozenset(
+        t.name for t in states if (t.spends[0].relative_lock or 0) > newest.get(t.spends[0].outpoint, 1 << 30)
+    )
+    return replace(game, forbidden=older)
+
+
+def policy(strategy: Strategy, world: World, game: Arena) -> Policy:
+    """The prescribed strategy as a policy of ``game``."""
+    by_name = {t.name: t for t in game.templates}
+    holds = {name: by_name[name] for name in sorted(game.hero_holds)}
+
+    def follow(unspent: object, next_height: int, pending: frozenset[str]) -> tuple[str, ...]:
+        view = View(
+            world.role,
+            world.root,
+            holds,
+            unspent,  # type: ignore[arg-type]  # a mapping, by the type of Policy
+            next_height,
+            game.idle_until,
+            pending,
+            game.affordable,
+        )
+        return decide(strategy, view)
+
+    return follow

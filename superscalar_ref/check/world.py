@@ -1,0 +1,223 @@
+"""One small factory as the checker sees it: its terms, the versions that may be offered, every transaction by name.
+
+Laws of this module:
+
+* Transactions come from ``protocol.blueprint`` and from nowhere else.
+* Two offers may use the same versions with different amounts (a malicious proposal does). The second one's transactions
+  then get names of their own, ending in ``~2``: a name never means two transactions.
+* Amounts are units. Fees are an ability (``arena.affordable``), not a number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from superscalar_ref.check.configurations import Configuration, Values, locks
+from superscalar_ref.protocol import blueprint as b
+from superscalar_ref.protocol.blueprint import Blueprint, Channel, Economy, LeafContents, Terms
+from superscalar_ref.protocol.participant import task
+from superscalar_ref.protocol.session import Task
+from superscalar_ref.protocol.shape import NodeKind
+from superscalar_ref.protocol.transaction import Kind, Outpoint, Role, Template
+
+LSP = "L"
+CAPACITY = 10
+STOCK = 3
+START = {"client": 4, "lsp": 6}
+"""A client's balance in the first version. It grows with each version when a client is the hero (the LSP then prefers
+older versions), and shrinks when the LSP is: what a newer version gives the hero is what an older one would take."""
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A variant's options: what a design changes in blueprint or surroundings, beyond tables and parameters."""
+
+    kickoffs: str = "every"
+    """root: no kickoff between two state layers."""
+    end_early: int = 0
+    """Blocks by which the end is nearer than the parameters say."""
+    nonce_survives_crash: bool = False
+    """A crash leaves the secret nonces where they were."""
+    never_returns: bool = False
+    """The client never looks at the chain before the end."""
+
+
+@dataclass(frozen=True)
+class Offer:
+    """One version that is offered to be signed."""
+
+    key: str
+    """Tells offers apart: versions and balances."""
+    version: str
+    """As the hero's machine writes it."""
+    blueprint: Blueprint = field(compare=False, repr=False)
+    kit: frozenset[str] = field(compare=False, repr=False)
+    """What the hero must hold."""
+    to_sign: frozenset[str] = field(compare=False, repr=False)
+    """What it takes part in signing."""
+    owed: int = field(compare=False)
+    """What the hero owns in this version (units)."""
+
+
+class World:
+    """A configuration with its parameters, from the hero's side."""
+
+    def __init__(self, configuration: Configuration, values: Values, hero: str, plot: Plot | None = None) -> None:
+        self.configuration = configuration
+        self.values = values
+        self.hero = hero
+        self.plot = plot or Plot()
+        self.role = "lsp" if hero == LSP else "client"
+        self.tree = configuration.tree
+        fixed = locks(values)
+        fixed = replace(fixed, kickoffs=self.plot.kickoffs, end=fixed.end - self.plot.end_early)
+        self.terms = Terms("factory", LSP, self.tree, Economy(0, 0, 0), fixed, ((Outpoint("coin", 0), 10_000),))
+        self.catalog: dict[str, Template] = {}
+        self.root = Outpoint(b.FUNDING, 0)
+        self._offers: dict[str, Offer] = {}
+
+    # Offers
+
+    def nodes(self) -> tuple[str, ...]:
+        """Paths of the nodes whose counter an update of the hero's may move, from the root down."""
+        nodes = self.tree.nodes() if self.role == "lsp" else self.tree.path_to(self.hero)
+        return tuple(node.path for node in nodes if node.kind is not NodeKind.STATIC)
+
+    def first_versions(self) -> dict[str, int]:
+        """Index 0 everywhere."""
+        return b.fresh_versions(self.tree)
+
+    def ticked(self, versions: Mapping[str, int], path: str) -> dict[str, int] | None:
+        """The versions after one tick at ``path``, everything below restarted; None when its counter has run out."""
+        if versions[path] + 1 >= self.terms.locks.states:
+            return None
+        below = f"{path}."
+        return {
+            node: index + 1 if node == path else 0 if node.startswith(below) else index
+            for node, index in versions.items()
+        }
+
+    def offer(self, versions: Mapping[str, int], serial: int, less: int = 0) -> Offer:
+        """The ``serial``-th version of a life with these indices; the hero gets ``less`` units less than it should."""
+        sign = 1 if self.role == "client" else -1
+        balance = START[self.role] + sign * (serial - less)
+        text = b.version_text(tuple(versions.values()))
+        key = f"{text}:{balance}"
+        if key in self._offers:
+            return self._offers[key]
+        clients = (self.hero,) if self.role == "client" else self.tree.clients
+        contents = {
+            node.path: LeafContents(
+                tuple(
+                    Channel(c, balance, CAPACITY - balance)
+                    if c in clients
+                    else Channel(c, START["client"], CAPACITY - START["client"])
+                    for c in node.clients
+                ),
+                (STOCK,) * len(self.tree.stock_groups(node)),
+            )
+            for node in self.tree.leaves()
+        }
+        blueprint = self._catalogued(b.build(self.terms, versions, contents))
+        if self.role == "client":
+            path = [n.path for n in self.tree.path_to(self.hero) if n.kind is not NodeKind.STATIC]
+            text = b.version_text(tuple(versions[p] for p in path))
+        offer = Offer(
+            key,
+            text,
+            blueprint,
+            blueprint.kit(self.hero),
+            frozenset(t.name for t in blueprint.signed_together() if self.hero in t.signers),
+            blueprint.owed(self.hero),
+        )
+        self._offers[key] = offer
+        return offer
+
+    def close(self, offer: Offer, less: int, attempt: int) -> Template:
+        """A cooperative close that pays by ``offer``'s version, or the hero ``less`` units less."""
+        template = b.close(offer.blueprint, attempt)
+        if less:
+            outputs = tuple(
+                replace(o, amount=o.amount - less if o.owner == self.hero else o.amount + less)
+                if o.role is Role.WALLET and o.owner in (self.hero, self._other())
+                else o
+                for o in template.outputs
+            )
+            template = replace(template, outputs=outputs)
+        name = self._name(template)
+        return self.catalog.setdefault(name, replace(template, name=name))
+
+    def _other(self) -> str:
+        return LSP if self.role == "client" else self.tree.clients[0]
+
+    def parent(self, name: str) -> str:
+        """The transaction whose output ``name`` spends."""
+        return self.catalog[name].spends[0].outpoint.transaction
+
+    def tasks(self, offer: Offer, names: frozenset[str]) -> Iterator[Task]:
+        """What the hero needs to know to sign ``names``."""
+        for name in sorted(names):
+            yield task(offer.blueprint, self.catalog[name], self.hero, name)
+
+    def _catalogued(self, blueprint: Blueprint) -> Blueprint:
+        """The same blueprint, with a name of its own for each transaction whose usual name means another one."""
+        renamed: dict[str, str] = {}
+        templates: dict[str, Template] = {}
+        for template in blueprint.templates.values():
+            spends = tuple(
+                replace(
+                    s, outpoint=Outpoint(renamed.get(s.outpoint.transaction, s.outpoint.transaction), s.outpoint.index)
+                )
+                for s in template.spends
+            )
+            moved = replace(template, spends=spends)
+            name = self._name(moved)
+            renamed[template.name] = name
+            templates[name] = self.catalog.setdefault(name, replace(moved, name=name))
+        return Blueprint(blueprint.terms, blueprint.versions, blueprint.contents, templates)
+
+    def _name(self, template: Template) -> str:
+        """The template's name, or the first of ``name~2``, ``name~3``, … that does not mean another transaction."""
+        number, name = 1, template.name
+        while name in self.catalog and self.catalog[name] != replace(template, name=name):
+            number += 1
+            name = f"{template.name}~{number}"
+        return name
+
+    def concerns(self, name: str) -> frozenset[str]:
+        """The clients below the nearest transaction above ``name``, or itself, that the LSP does not sign alone."""
+        template = self.catalog[name]
+        while len(template.signers) < 2 and template.spends[0].outpoint.transaction in self.catalog:
+            template = self.catalog[template.spends[0].outpoint.transaction]
+        return template.signers - {LSP}
+
+    # The chain
+
+    @property
+    def deadline(self) -> int:
+        """Height of the last block at which the hero begins its exit at the latest.
+
+        A client comes online within its notice once the dying period has begun; the LSP acts when that period is over.
+        """
+        notice = "signing_absence_blocks" if self.role == "client" else "dying_blocks"
+        return int(self.values["active_blocks"]) + int(self.values[notice])
+
+    @property
+    def absences(self) -> tuple[int, int]:
+        """How long the hero may be away: before its exit, and during it (blocks)."""
+        if self.role == "lsp":
+            return int(self.values["lsp_absence_blocks"]), int(self.values["lsp_absence_blocks"])
+        return int(self.values["absence_blocks"]), int(self.values["exit_absence_blocks"])
+
+    def by_itself(self) -> frozenset[str]:
+        """Transactions that the hero alone signs: sweeps, and its own lock paths."""
+        return frozenset(
+            t.name for t in self.catalog.values() if t.signers == {self.hero} and t.kind is not Kind.FUNDING
+        )
+
+    def without_hero(self) -> frozenset[str]:
+        """Transactions that the others can always complete."""
+        return frozenset(
+            t.name for t in self.catalog.values() if self.hero not in t.signers and t.kind is not Kind.FUNDING
+        )
