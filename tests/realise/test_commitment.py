@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from hashlib import sha256
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from superscalar_ref.bitcoin.script import P2A
 from superscalar_ref.bitcoin.transaction import Transaction, TxInput
 from superscalar_ref.errors import InputError, SigningError
+from superscalar_ref.realise.claim import with_preimage
 from superscalar_ref.realise.commitment import Role, State, build, commitment_number, obscured_number
 from superscalar_ref.realise.htlc import Direction, Htlc
 from superscalar_ref.realise.second_stage import second_stage, second_stages
@@ -210,9 +212,26 @@ def test_second_stages_refuse_what_is_wrong() -> None:
     # Signed for the other hash type: SINGLE|ANYONECANPAY is not DEFAULT.
     with pytest.raises(SigningError, match="the other side's signature"):
         success.signed(made.other_htlc.sign(success.holder_sighash), holder, preimage(2))
-    for vout in (-1, 0, 3, 99):
+    for vout in (0, 3, 99):
         with pytest.raises(InputError, match="is not an HTLC of this commitment"):
             second_stage(made.commitment, vout)
+    # The largest output is an HTLC: -1 is not another name for it.
+    large = fixture((htlc(OFFERED, 1, 600_000_000),)).commitment
+    assert large.htlc_vouts == (len(large.outputs) - 1,)
+    with pytest.raises(InputError, match="output -1"):
+        second_stage(large, -1)
+
+
+def test_a_preimage_of_another_length_would_not_pass_the_script() -> None:
+    short = bytes(31)
+    one = Htlc(RECEIVED, 1, 2_000_000, sha256(short).digest(), 50)
+    made = fixture((one,))
+    (stage,) = second_stages(made.commitment)
+    with pytest.raises(InputError, match="the preimage is missing, or is not"):
+        made.second_stage(stage, short)
+    offered = fixture((one.of_other(),)).commitment
+    with pytest.raises(InputError, match="the preimage is not that of the payment hash"):
+        with_preimage(offered, offered.htlc_vouts[0], short)
 
 
 def test_the_two_sides_commitments_mirror_each_other() -> None:
@@ -222,6 +241,7 @@ def test_the_two_sides_commitments_mirror_each_other() -> None:
     assert theirs.funding_output == mine.funding_output
     assert obscured_number(theirs, 5) == obscured_number(mine, 5)
     flipped = tuple(one.of_other() for one in made.htlcs)
+    assert [one.direction for one in flipped] == [RECEIVED, OFFERED]
     assert tuple(one.of_other() for one in flipped) == made.htlcs
     seen_by_them = replace(made, to_local_msat=made.to_remote_msat, to_remote_msat=made.to_local_msat, htlcs=flipped)
     one, two = build(mine, made), build(theirs, seen_by_them)

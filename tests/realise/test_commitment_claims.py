@@ -126,6 +126,24 @@ def test_one_penalty_takes_everything() -> None:
         _sweep(claims, newer.revocation, LSP.secrets.payment_basepoint)
 
 
+def test_claims_together_wait_for_the_latest_lock() -> None:
+    offered, received = MADE.commitment.htlc_vouts
+    claims = (
+        claim.with_preimage(MADE.commitment, offered, preimage(1)),
+        claim.after_expiry(MADE.commitment, received),
+    )
+    for both in (claims, claims[::-1]):
+        signed = _sweep(both, MADE.other_htlc)
+        assert signed.lock_time == 50
+        assert _accepts(signed, both)
+
+
+def test_a_claim_signs_with_its_own_key_only() -> None:
+    one = claim.delayed(MADE.commitment)
+    with pytest.raises(SigningError, match="the secret is not that of"):
+        one.sign(bytes(32), MADE.holder_htlc)
+
+
 def test_what_cannot_be_claimed_is_named() -> None:
     commitment = MADE.commitment
     offered, received = commitment.htlc_vouts

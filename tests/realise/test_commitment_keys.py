@@ -54,6 +54,10 @@ def test_a_revocation_is_checked() -> None:
     assert revealed_by(secret.reveal(), secret.public)
     for wrong in (b"", bytes(32), b"\xff" * 32, secret.reveal()[1:], COMMITMENT.reveal()):
         assert not revealed_by(wrong, secret.public)
+    # A secret with a leading zero is not 31 bytes.
+    small = SecretKey(b"\0" + b"\7" * 31)
+    assert revealed_by(small.reveal(), small.public)
+    assert not revealed_by(small.reveal()[1:], small.public)
     # The negated secret has the same x-only key.
     order = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
     negated = (order - int.from_bytes(secret.reveal(), "big")).to_bytes(32, "big")
