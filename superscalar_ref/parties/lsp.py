@@ -243,8 +243,9 @@ class LspActor(Actor):
         versions = fresh_versions(self.tree)
         record = self._record(self._label(), self.tree.root.path, versions, self.offer.contents, clients)
         planned = archive.plan(record)
+        facts = self._facts(planned)
         archive.adopt(planned)
-        self._proposed(Event.of("propose", self.name, **self._facts(planned)), archive)
+        self._proposed(Event.of("propose", self.name, **facts), archive)
 
     def _proposed(self, event: Event, archive: Archive) -> None:
         """Let the table decide on a proposal; when it is refused, everything is as before."""
@@ -264,13 +265,12 @@ class LspActor(Actor):
         return f"v{done}"
 
     def _facts(self, planned: Planned) -> dict[str, str | frozenset[str]]:
-        new = frozenset(
-            template.name for template in planned.blueprint.signed_together() if template.name not in self.held
-        )
+        known = self.factory.templates
+        new = frozenset(template.name for template in planned.blueprint.signed_together() if template.name not in known)
         return {
             "version": planned.record.label,
             "digest": digest_of(planned.blueprint, planned.realised, planned.record.node),
-            "kit": planned.blueprint.kit_of(self.name),
+            "kit": new & planned.blueprint.kit_of(self.name),
             "to_sign": new,
         }
 

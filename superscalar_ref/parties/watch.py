@@ -1,0 +1,129 @@
+"""What a party sees of the chain, what its table makes of it, and what its strategy publishes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from superscalar_ref.bitcoin.transaction import Transaction
+from superscalar_ref.chain.interface import Ledger, OutPoint
+from superscalar_ref.errors import Refused
+from superscalar_ref.machine.types import Event
+from superscalar_ref.parties.actor import Actor
+from superscalar_ref.protocol.blueprint import FUNDING
+from superscalar_ref.protocol.client import Client
+from superscalar_ref.protocol.strategy import Strategy, View, decide, load_strategy
+from superscalar_ref.protocol.transaction import Kind, Outpoint, Template
+
+NEVER = 1 << 40
+"""A deadline that never comes."""
+
+
+def txid_bytes(txid: str) -> bytes:
+    """A txid as an outpoint carries it, from hex in RPC order."""
+    return bytes.fromhex(txid)[::-1]
+
+
+@dataclass
+class Watcher:
+    """Feeds the chain to one actor and asks the strategy what to publish."""
+
+    actor: Actor
+    ledger: Ledger
+    deadline: int = NEVER
+    """The party's own deadline for beginning an exit (height of the last block)."""
+    strategy: Strategy = field(default_factory=load_strategy)
+    seen: dict[str, int] = field(default_factory=dict)
+    """Transactions of the factory that are confirmed → height."""
+    told: set[tuple[str, str]] = field(default_factory=set)
+    """What the actor's table has taken: (transaction, event)."""
+
+    def look(self) -> None:
+        """See the tip: what is confirmed, and let the party's table take it."""
+        self.actor.height = self.ledger.height
+        self.seen = {}
+        for name, realised in self.actor.factory.realised.items():
+            height = self.ledger.confirmation_height(txid_bytes(realised.txid))
+            if height is not None:
+                self.seen[name] = height
+        for name, height in sorted(self.seen.items(), key=lambda item: (item[1], self._order(item[0]))):
+            self._tell(name, height)
+
+    def _order(self, name: str) -> int:
+        return list(self.actor.factory.templates).index(name)
+
+    def _tell(self, name: str, height: int) -> None:
+        """One confirmed transaction as events of the party's life; what its table does not take, it does not need."""
+        facts = {"depth": self.ledger.height - height + 1, "height": height}
+        for event, carried in _events(self.actor.factory.templates[name], self.actor.name):
+            if (name, event) in self.told:
+                continue
+            try:
+                self.actor.live(Event.of(event, "chain", **{key: facts[key] for key in carried}))
+            except Refused:
+                continue
+            self.told.add((name, event))
+
+    def view(self) -> View:
+        """What the party sees and holds, for its strategy."""
+        unspent = self.ledger.unspent()
+        found: dict[Outpoint, int] = {}
+        for name, height in self.seen.items():
+            realised = self.actor.factory.realised[name]
+            for index, place in enumerate(realised.places):
+                if OutPoint(txid_bytes(realised.txid), place) in unspent:
+                    found[Outpoint(name, index)] = height
+        return View(
+            role="client" if isinstance(self.actor.party.life, Client) else "lsp",
+            root=Outpoint(FUNDING, 0),
+            held=self.actor.held_templates(),
+            unspent=found,
+            next_height=self.ledger.height + 1,
+            deadline=self.deadline,
+        )
+
+    def publish(self) -> dict[str, Transaction]:
+        """What the strategy publishes now, by name, complete."""
+        return {name: self.actor.complete_transaction(name) for name in decide(self.strategy, self.view())}
+
+    def wait(self, most: int) -> int:
+        """Blocks after which the strategy has something to publish if nothing else happens; ``most`` when nothing."""
+        view = self.view()
+        heights = sorted(
+            {
+                max([template.lock_time + 1, *(_ready(template, view.unspent))])
+                for template in view.held.values()
+                if all(spend.outpoint in view.unspent for spend in template.spends)
+            }
+        )
+        for height in heights:
+            later = View(view.role, view.root, view.held, view.unspent, max(height, view.next_height), view.deadline)
+            if decide(self.strategy, later):
+                return min(max(height - view.next_height, 0), most)
+        return most
+
+
+def _ready(template: Template, unspent: Mapping[Outpoint, int]) -> list[int]:
+    return [unspent[spend.outpoint] + (spend.relative_lock or 0) for spend in template.spends]
+
+
+_DEPTH = ("depth",)
+_EVENTS: Mapping[Kind, tuple[tuple[str, tuple[str, ...]], ...]] = {
+    Kind.FUNDING: (("funding_confirmed", ("depth", "height")),),
+    Kind.KICKOFF: (("tree_confirmed", ()), ("kickoff_confirmed", ())),
+    Kind.STATE: (("tree_confirmed", ()), ("state_confirmed", ())),
+    Kind.COMMITMENT: (("commitment_confirmed", ()),),
+    Kind.SWEEP: (("sweep_confirmed", _DEPTH),),
+    Kind.ALTERNATE: (("tree_confirmed", ()), ("alternate_confirmed", _DEPTH)),
+    Kind.CLOSE: (("close_confirmed", _DEPTH),),
+}
+"""For each kind of transaction, the events of a life that its confirmation stands for, and what each carries."""
+
+
+def _events(template: Template, me: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """The events of a party's life that a confirmed transaction stands for."""
+    if template.kind is Kind.STATE and any(output.owner == me for output in template.outputs):
+        return (("tree_confirmed", ()), ("leaf_confirmed", ()))
+    if template.kind is Kind.SWEEP and template.outputs[0].owner != me:
+        return ()
+    return _EVENTS.get(template.kind, ())
