@@ -32,7 +32,7 @@ def print_check(console: Console, check: Check) -> None:
 
 
 def exits_table(result: VerifyResult) -> Table:
-    """Every client's exit: blocks, transactions, vbytes, fees and amounts (sat), heights, and who was dragged along."""
+    """Every client's exit: blocks, transactions, vbytes, fees and amounts (sat), and who was dragged along."""
     table = Table(
         title="Exits, each alone from its stored kit (amounts in sat)",
         title_justify="left",
@@ -42,7 +42,6 @@ def exits_table(result: VerifyResult) -> Table:
     table.add_column("client", no_wrap=True, overflow="fold")
     for name in ("blocks", "txs", "vbytes", "fee", "owed", "owned"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("heights", overflow="fold")
     table.add_column("dragged on chain", overflow="fold")
     for exit_ in result.exits:
         table.add_row(
@@ -58,10 +57,21 @@ def exits_table(result: VerifyResult) -> Table:
                     exit_.owned_sat,
                 )
             ),
-            " ".join(str(item.height) for item in exit_.confirmations),
             Text(", ".join(exit_.dragged) or "nobody"),
         )
     return table
+
+
+def heights_lines(result: VerifyResult) -> list[Text]:
+    """The height of every confirmation of the exits, one line for all clients whose exits went alike."""
+    alike: dict[tuple[tuple[str, int], ...], list[str]] = {}
+    for exit_ in result.exits:
+        steps = tuple((item.transaction.partition(":")[0], item.height) for item in exit_.confirmations)
+        alike.setdefault(steps, []).append(exit_.client)
+    return [
+        Text.assemble((f"{', '.join(clients)}: ", "bold"), ", ".join(f"{kind} at {height}" for kind, height in steps))
+        for steps, clients in alike.items()
+    ]
 
 
 def transactions_table(transactions: tuple[TransactionVerdict, ...]) -> Table:
@@ -112,6 +122,9 @@ def print_summary(console: Console, result: VerifyResult) -> None:
     """Print what a run ends with: the table of exits, what failed once more, and the verdict."""
     if result.exits:
         console.print(exits_table(result))
+        console.print()
+        for line in heights_lines(result):
+            console.print(line, soft_wrap=True)
         console.print()
     for check in result.failed():
         print_check(console, check)

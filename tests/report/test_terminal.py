@@ -52,6 +52,16 @@ def test_the_table_of_exits_names_everybody(width: int) -> None:
     assert "All 5 checks hold" in out.getvalue().rstrip("\n").split("\n")[-1]
 
 
+def test_every_height_is_said_once_for_exits_that_went_alike() -> None:
+    good = sample()
+    late = replace(good.exits[3], confirmations=good.exits[3].confirmations[:1])
+    console, out = screen(40)
+    print_summary(console, replace(good, exits=(*good.exits[:3], late)))
+    lines = out.getvalue().split("\n")
+    assert "alice, bob, carol: kickoff at 101, state at 534, kickoff at 535, state at 968, sweep at 1113" in lines
+    assert "dave: kickoff at 101" in lines
+
+
 def broken() -> VerifyResult:
     good = sample()
     bad = replace(good.checks[2], passed=False, detail="owned 3 sat less")
