@@ -158,16 +158,26 @@ def sign(
         actions.extend(stepped.actions)
         return True
 
-    for name, event in events:
-        take(name, event)
+    def waiting_for(names: frozenset[str]) -> set[str]:
+        """Sessions that a transaction newly held may let sign: nothing else allows a step that was refused before."""
+        return {name for name, session in sessions.items() if names & session.task.needs} if names else set()
+
+    ready = {name for name, event in events if take(name, event)}
+    ready |= waiting_for(held - signer.held)
     reported = len(refused)
     progress = True
     while progress:
         progress = False
         for name, session in list(sessions.items()):
-            event = SESSION_STEPS.get(session.status)
-            if event is not None and take(name, Event.of(event, signer.me)):
-                progress = True
+            own = SESSION_STEPS.get(session.status) if name in ready else None
+            if own is None:
+                continue
+            known = held
+            if not take(name, Event.of(own, signer.me)):
+                ready.discard(name)
+                continue
+            progress = True
+            ready |= waiting_for(held - known)
     del refused[reported:]
     after = replace(signer, sessions=MappingProxyType(sessions), held=held, records=records)
     return after, tuple(actions), tuple(refused)

@@ -175,12 +175,8 @@ class World:
         self.first = self.add_plan(blueprint, tuple(blueprint.signed_together()), frozenset(clients))
         self.eager = False
         """Whether a party writes its life down after each turn, and not only when the table says so."""
-        lives: dict[str, Client | Factory] = {
-            name: Client("invited", name, LSP, LIMITS) for name in clients
-        }
-        lives[LSP] = Factory(
-            "gathering", LSP, frozenset(clients), DEPTH, ACTIVE, odometer=Odometer.new(tree, states)
-        )
+        lives: dict[str, Client | Factory] = {name: Client("invited", name, LSP, LIMITS) for name in clients}
+        lives[LSP] = Factory("gathering", LSP, frozenset(clients), DEPTH, ACTIVE, odometer=Odometer.new(tree, states))
         self.parties = {name: Participant(life, Signer(name)) for name, life in lives.items()}
         self.disk = {name: Durable(life, frozenset(), frozenset(), False) for name, life in lives.items()}
         self.ram: dict[str, dict[str, Ram]] = {name: {} for name in lives}
@@ -192,6 +188,8 @@ class World:
         self.messages: dict[tuple[str, str, str], str] = {}
         """Who signed, outpoint, slot → message: whatever crashes come between."""
         self.nonces_used: set[Nonce] = set()
+        self.patient = True
+        """Whether parties ask again for what did not come."""
         self.crash_in: int | None = None
         """Crash the acting party after so many more actions."""
         self.with_plan(LSP, self.first)
@@ -205,6 +203,7 @@ class World:
 
     def plan_update(self, path: str) -> Plan:
         """The next version of the node at ``path``, over the version that the LSP counts on."""
+        demand(self.factory.version in self.plans, "the LSP counts on no version")
         counted = self.plans[self.factory.version].blueprint
         assert self.factory.odometer is not None
         ticked = self.factory.odometer.tick(path) if self.index_left(path) else self.factory.odometer
@@ -319,9 +318,7 @@ class World:
                     return plan, template
         raise KeyError(name)
 
-    def _perform(
-        self, who: str, after: Participant, statuses: set[str], action: Action, letter: Letter | None
-    ) -> None:
+    def _perform(self, who: str, after: Participant, statuses: set[str], action: Action, letter: Letter | None) -> None:
         self.trace.append((who, action))
         if action.kind == "send":
             self._send(who, after, action)
@@ -361,7 +358,6 @@ class World:
         plan, template = self._template(action.name)
         ram = self._ram(who, action.name)
         disk = self.disk[who]
-        demand(bool(statuses & SIGNING), f"{who} signed {action.name} while {statuses}")
         demand(not self.parties[who].signer.tree_on_chain, f"{who} signed with the tree on chain")
         needs = frozenset() if plan.is_close else plan.blueprint.needs(who, action.name)
         demand(needs <= disk.held, f"{who} signed {action.name} without holding {sorted(needs - disk.held)[:1]}")
@@ -371,8 +367,11 @@ class World:
         signed = self.messages.setdefault(key, session.task.message)
         demand(signed == session.task.message, f"{who} signed two messages for {new.outpoint}, {new.slot}")
         demand(
-            (new.outpoint, new.slot, signed) in disk.records, f"{who} signed {action.name} before its record was durable"
+            (new.outpoint, new.slot, signed) in disk.records,
+            f"{who} signed {action.name} before its record was durable",
         )
+        demand(bool(statuses & SIGNING), f"{who} signed {action.name} while {statuses}")
+        demand(ram.nonce is not None, f"{who} signed {action.name} without a nonce")
         assert ram.nonce is not None
         demand(ram.nonce not in self.nonces_used, f"{who} used {ram.nonce} twice")
         demand(action["nonce"] == ram.nonce[3], f"{who} signed with another nonce than the one it made")
@@ -408,6 +407,7 @@ class World:
             content = self._digest(who, after)
         elif action.name == "kit_complete":
             content = action["version"]
+            demand(content in self.plans, f"{who} speaks of a version that nobody knows")
             kit = self.plans[str(content)].kit(who)
             demand(kit <= self.disk[who].held, f"{who} says that its kit is complete, and it is not")
         elif action.name in ("proposal", "update", "close", "begin"):
@@ -455,7 +455,9 @@ class World:
         else:
             name = str(action["transaction"])
             demand(name in self.disk[LSP].held, f"{name} was broadcast and is not complete")
-            demand(self.disk[LSP].life.status == "close_published", "a close was published, and a crash would forget it")
+            demand(
+                self.disk[LSP].life.status == "close_published", "a close was published, and a crash would forget it"
+            )
 
     # -- mail ----------------------------------------------------------------------------------------------------------
 
@@ -479,9 +481,7 @@ class World:
             event = Event.of("partial", by, attempt=letter.attempt, valid=good)
             return self.session(to, letter.transaction, event, letter)
         if letter.name == "signature":
-            return self.session(
-                to, letter.transaction, Event.of("signature", by, valid=letter.content is True), letter
-            )
+            return self.session(to, letter.transaction, Event.of("signature", by, valid=letter.content is True), letter)
         if letter.name == "begin":
             self.begin(to, str(letter.content), letter.attempt)
             return True
@@ -584,13 +584,13 @@ class World:
 
     def settle(self, done: Callable[[], bool], rounds: int = 12) -> None:
         """Deliver, and ask again, until it is done; ``Broken`` when honest parties do not get there."""
-        for _ in range(rounds):
+        for _ in range(rounds if self.patient else 0):
             self.pump()
             if done():
                 return
             self.resync()
         self.pump()
-        demand(done(), f"honest parties got stuck: {({name: self.status(name) for name in self.parties})}")
+        demand(done(), f"honest parties got stuck: { ({name: self.status(name) for name in self.parties}) }")
 
     # -- what the LSP does ---------------------------------------------------------------------------------------------
 
@@ -651,6 +651,7 @@ class World:
     def active(self) -> World:
         self.signed()
         demand(self.fund(), "the LSP cannot fund")
+        demand("funding" in self.broadcast, "the funding transaction was not broadcast")
         self.funding_confirmed()
         for name in self.parties:
             demand(self.status(name) == "active", f"{name} is not active")
@@ -684,4 +685,33 @@ class World:
         for name in self.clients:
             self.seen(name, "close_confirmed")
             demand(self.status(name) == "left", f"{name} does not see the close")
+        return self
+
+    # -- what an owner looks at ----------------------------------------------------------------------------------------
+
+    def remembers(self, who: str, status: str) -> None:
+        """The party is in this state, and a crash would not make it forget."""
+        demand(self.status(who) == status, f"{who} is {self.status(who)} and not {status}")
+        demand(self.disk[who].life.status == status, f"a crash would make {who} forget that it is {status}")
+
+    def signs_nothing(self, who: str) -> None:
+        """No session of the party is under way."""
+        for name, session in self.parties[who].signer.sessions.items():
+            demand(session.status not in ("open", "nonces_in"), f"{who} still signs {name}")
+
+    def withhold(self, wanted: Callable[[Letter], bool]) -> list[Letter]:
+        """Deliver everything else; return what was kept back."""
+        kept: list[Letter] = []
+        while True:
+            kept += [letter for letter in self.mail if wanted(letter)]
+            self.mail = [letter for letter in self.mail if not wanted(letter)]
+            if not self.mail:
+                return kept
+            self.post()
+
+    def until(self, reached: Callable[[], bool]) -> World:
+        """Deliver letter by letter until something is reached."""
+        while not reached():
+            demand(bool(self.mail), "the mail ran out before the scene was set")
+            self.post()
         return self

@@ -111,7 +111,11 @@ def test_recovery_keeps_what_is_durable_and_no_session() -> None:
     world = World().active()
     party = world.parties["A"]
     again = recover(durable(party))
-    assert (again.life, again.signer.held, again.signer.records) == (party.life, party.signer.held, party.signer.records)
+    assert (again.life, again.signer.held, again.signer.records) == (
+        party.life,
+        party.signer.held,
+        party.signer.records,
+    )
     assert not again.signer.sessions
     task = world.first.tasks("A")[0]
     fresh = with_tasks(again.signer, [task])
