@@ -12,9 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from superscalar_ref.bitcoin.transaction import Transaction
-from superscalar_ref.errors import DurabilityError, InputError, ProtocolError, SigningError, SuperscalarError
+from superscalar_ref.errors import Blame, InputError, ProtocolError, SigningError, SuperscalarError
 from superscalar_ref.machine.types import Action, Event
 from superscalar_ref.parties import messages as m
 from superscalar_ref.parties.archive import Archive
@@ -140,7 +141,11 @@ class Actor:
             for name, template in wanted.items()
             if name not in self.held
         ]
-        sessions = {name: session for name, session in self.party.signer.sessions.items() if name in wanted}
+        sessions = {
+            name: session
+            for name, session in self.party.signer.sessions.items()
+            if name in wanted and session.task.message == self.factory.realised[name].sighash.hex()
+        }
         signer = replace(self.party.signer, sessions=sessions)
         self.party = replace(self.party, signer=with_tasks(signer, tasks))
 
@@ -168,9 +173,11 @@ class Actor:
     def new_commitment_point(self, client: str) -> str:
         """A fresh per-commitment point in a client's channel (hex); its secret is durable before the point leaves."""
         secret = SecretKey.generate(self.randomness)
-        self.commitment_secrets.setdefault(client, []).append(secret.reveal().hex())
-        self.store.put_document(SECRETS, m.text_of(self.commitment_secrets))
+        known = self.commitment_secrets
+        more = {**known, client: [*known.get(client, []), secret.reveal().hex()]}
+        self.store.put_document(SECRETS, m.text_of(more))
         self.store.commit()
+        self.commitment_secrets = more
         return secret.public.hex()
 
     def load_secrets(self) -> None:
@@ -221,12 +228,19 @@ class Actor:
                 continue
             self._incoming[event, name, sender] = payload
             events.append((name, self._event(event, sender, name, payload, attempt)))
-        self.take_turn(lambda: deliver(self.tables, self.party, events))
-        self._incoming.clear()
+        try:
+            self.take_turn(lambda: deliver(self.tables, self.party, events))
+        finally:
+            self._incoming.clear()
 
     def _event(self, event: str, sender: str, name: str, payload: bytes, attempt: int) -> Event:
         if event == "partial":
             valid = self.room.partial_verifies(name, sender, payload)
+            session = self.party.signer.sessions[name]
+            if not valid and session.role_of(sender) == "signer" and session.attempt == attempt:
+                # The collector made the aggregate nonce itself, so nobody else can have spoilt it (BIP-327).
+                blame = Blame(sender, certain=True)
+                self._alert(SigningError(f"the partial signature of '{name}' is not valid", blame))
             return Event.of(event, sender, attempt=attempt, valid=valid)
         if event == "signature":
             return Event.of(event, sender, valid=self.room.signature_verifies(name, payload))
@@ -238,19 +252,31 @@ class Actor:
 
     def take_turn(self, turn: Turner) -> None:
         """Step, carry out, and keep the new state; a store that refuses leaves the old state and sends nothing."""
-        before = self.party
+        before, memory = self.party, self.memory()
         sent = len(self.outbox.messages), len(self.outbox.broadcasts)
         self.party, done = turn()
         try:
             self.perform(done.actions)
-        except DurabilityError:
+        except Exception:
+            # Not only DurabilityError: whatever stops a turn half way must not leave half of it.
+            self.store.rollback()
             self.party = before
+            self.restore(memory)
             self._pending.clear()
             del self.outbox.messages[sent[0] :], self.outbox.broadcasts[sent[1] :]
             self.abandon_sessions()
             raise
         for refused in done.refused:
             self._alert(refused)
+
+    def memory(self) -> dict[str, Any]:
+        """What a turn may change besides ``party``, as it is now."""
+        return {"signatures": dict(self.signatures)}
+
+    def restore(self, memory: dict[str, Any]) -> None:
+        """Put back what ``memory`` gave."""
+        for name, value in memory.items():
+            setattr(self, name, value)
 
     def abandon_sessions(self) -> None:
         """After a failed write: nonces that may have been used are destroyed, and sessions start over."""
@@ -302,7 +328,7 @@ class Actor:
 
     def _signature_for(self, name: str) -> bytes:
         for (event, transaction, _), payload in self._incoming.items():
-            if event == "signature" and transaction == name:
+            if event == "signature" and transaction == name and self.room.signature_verifies(name, payload):
                 return payload
         return self.room.complete(name)
 

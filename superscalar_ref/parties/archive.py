@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from superscalar_ref.errors import InputError
 from superscalar_ref.parties import messages as m
 from superscalar_ref.parties.terms import book_of, points_of, terms_of
 from superscalar_ref.protocol.blueprint import Blueprint, LeafContents, Terms, build, close, fresh_versions
-from superscalar_ref.protocol.transaction import Template
+from superscalar_ref.protocol.transaction import Kind, Template
 from superscalar_ref.realise.book import Book
 from superscalar_ref.realise.tree import Realised, realise, realise_one
 
@@ -100,21 +101,50 @@ class Archive:
 
     def plan(self, record: VersionRecord) -> Planned:
         """Work a version out; nothing is kept. Raises ``InputError`` when it does not fit the terms."""
-        blueprint = build(self.terms, record.versions, record.contents)
+        blueprint = self._blueprint(record)
+        self._check_unchanged(blueprint)
         book = self.book.with_points({name: bytes.fromhex(point) for name, point in record.points.items()})
         mine = [template.name for template in blueprint.templates.values() if self.me in template.signers]
         return Planned(record, blueprint, realise(blueprint, book, mine, self.realised), book)
 
     def plan_close(self, record: CloseRecord) -> PlannedClose:
         """Work a close out; nothing is kept. Raises ``InputError`` when it does not fit the terms."""
-        template = close(build(self.terms, record.versions, record.contents), record.attempt)
+        template = close(self._blueprint(record), record.attempt)
+        if template.fee < 0:
+            raise InputError("close", f"pays {-template.fee} sat more than there is", "R-LEAF-CONTENTS")
         return PlannedClose(record, template, realise_one(template, self.book, self.realised, self.terms))
 
+    def _blueprint(self, record: VersionRecord | CloseRecord) -> Blueprint:
+        """The blueprint of a record, which must speak of this tree's nodes and of nothing else."""
+        wanted = {
+            "versions": (record.versions, {node.path for node in self.terms.tree.nodes() if node.has_counter}),
+            "contents": (record.contents, {leaf.path for leaf in self.terms.tree.leaves()}),
+        }
+        for what, (given, paths) in wanted.items():
+            # What is said of a leaf that does not exist would count towards a balance, and never be paid.
+            wrong = sorted(given.keys() ^ paths)
+            if wrong:
+                known = "missing" if wrong[0] in paths else "of no node of the tree"
+                raise InputError(f"{what} of '{wrong[0]}'", f"are {known}", "R-LEAF-CONTENTS")
+        return build(self.terms, record.versions, record.contents)
+
+    def _check_unchanged(self, blueprint: Blueprint) -> None:
+        """Refuse a version that asks for other outputs of a transaction that stands.
+
+        Its children would spend more than there is. An alternate that stands keeps the shares that it was signed with.
+        """
+        for name, template in blueprint.templates.items():
+            standing = self.templates.get(name)
+            if standing is None or template.kind is Kind.ALTERNATE or name not in self.realised:
+                continue
+            if standing != template:
+                raise InputError(f"version of {name}", "needs other amounts in a transaction that stands", "D-4")
+
     def adopt(self, planned: Planned) -> None:
-        """Keep a version beside the earlier ones."""
+        """Keep a version beside the earlier ones; what stands keeps its template."""
         self.record = replace(self.record, versions=(*self.record.versions, planned.record))
         self.book = planned.book
-        self.templates.update(planned.blueprint.templates)
+        self.templates = {**planned.blueprint.templates, **self.templates}
         self.realised.update(planned.realised)
         self.blueprints[planned.record.label] = planned.blueprint
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from superscalar_ref.bitcoin.transaction import Transaction
 from superscalar_ref.errors import InputError
@@ -34,6 +35,8 @@ class Saved:
     label: str
     """Of the version or close that was proposed last."""
     digest: str
+    counted: str = ""
+    """Of the version that the client counts on; empty before the first."""
 
 
 class ClientActor(Actor):
@@ -54,6 +57,8 @@ class ClientActor(Actor):
         self.payout_script = payout_script
         self.label = ""
         self.digest = ""
+        self.counted = ""
+        """Label of the version that it counts on."""
         self._recover()
 
     @property
@@ -68,7 +73,7 @@ class ClientActor(Actor):
         """Take a message about the client's life. Raises ``SuperscalarError`` when it is refused."""
         match message:
             case m.Invitation():
-                self.live(Event.of("invitation", sender, balance=message.balance))
+                self._take_invitation(sender, message)
             case m.Proposal():
                 self._take_proposal(sender, message)
             case m.Update():
@@ -81,12 +86,39 @@ class ClientActor(Actor):
                 if message.label == self.label and sender == self.life.lsp:
                     self.live(Event.of("update_aborted", self.name))
             case m.Abort():
+                if sender != self.life.lsp:
+                    raise InputError(f"message of {sender}", "only the LSP gives the ceremony up", "CLI-18")
                 self.live(Event.of("abort", sender))
             case _:
                 kind = type(message).__name__
                 raise InputError(f"message of {sender}", f"{kind} is not for a client", "message-form")
 
+    def _take_invitation(self, sender: str, invitation: m.Invitation) -> None:
+        known = self.life
+        if known.status == "verifying" and (sender, invitation.balance) == (known.lsp, known.promised):
+            # The LSP asks again: it may not have heard the answer.
+            self.outbox.messages.append((known.lsp, m.encode(self._join())))
+            return
+        self.live(Event.of("invitation", sender, balance=invitation.balance))
+
+    def _asked_again(self, sender: str, label: str) -> bool:
+        """Answer an offer that was agreed to already: the LSP may not have heard so."""
+        agreed = label == self.label and (label == self.counted or self.life.status in SIGNING)
+        if sender != self.life.lsp or not agreed:
+            return False
+        self.outbox.messages.append((sender, m.encode(m.Agreement(self.label, self.digest))))
+        return True
+
+    def _check_label(self, sender: str, label: str) -> None:
+        record = self.factory.record
+        if label in {one.label for one in record.versions} | {one.label for one in record.closes}:
+            raise InputError(f"offer of {sender}", f"'{label}' was the name of another", "CLI-5")
+
     def _take_proposal(self, sender: str, offer: m.Proposal) -> None:
+        if self._asked_again(sender, offer.label):
+            return
+        if offer.terms.lsp != self.life.lsp:
+            raise InputError(f"proposal of {sender}", f"is for the LSP {offer.terms.lsp}", "CLI-2")
         mine = keys_form(PartyKeys(self.key.public, self.payout_script))
         if offer.terms.keys.get(self.name) != mine:
             raise InputError(f"proposal of {sender}", "does not carry this client's own keys", "CLI-2")
@@ -117,9 +149,12 @@ class ClientActor(Actor):
         self._offered(event, archive, offer.label, digest_of(planned.blueprint, planned.realised, tree.root.path))
 
     def _take_update(self, sender: str, update: m.Update) -> None:
-        known = self.factory.newest
+        if self._asked_again(sender, update.label):
+            return
+        known = next((one for one in self.factory.record.versions if one.label == self.counted), None)
         if known is None:
             raise InputError(f"update of {sender}", "there is no factory to update", "CLI-5")
+        self._check_label(sender, update.label)
         versions = {**known.versions, **update.versions}
         contents = {**known.contents, **update.contents}
         points = self._points(self.factory, versions, update)
@@ -137,6 +172,9 @@ class ClientActor(Actor):
         self._offered(event, changed, update.label, digest)
 
     def _take_close(self, sender: str, message: m.Close) -> None:
+        if self._asked_again(sender, message.label):
+            return
+        self._check_label(sender, message.label)
         record = CloseRecord(message.label, message.attempt, message.versions, message.contents)
         planned = self.factory.plan_close(record)
         balance = sum(output.amount for output in planned.template.outputs if output.owner == self.name)
@@ -201,7 +239,7 @@ class ClientActor(Actor):
                 if session.status != "complete"
             ]
             self.take_turn(lambda: deliver(self.tables, self.party, events))
-        elif self.life.version:
+        elif self.counted == self.label:
             # The LSP asks again: it may not have heard that the kit is complete.
             self.outbox.messages.append((self.life.lsp, m.encode(self._kit_complete())))
 
@@ -214,21 +252,30 @@ class ClientActor(Actor):
     def message_for(self, action: Action) -> m.Message:
         """The message of an action of the client's table."""
         if action.name == "join":
-            keys = keys_form(PartyKeys(self.key.public, self.payout_script))
-            return m.Join(keys, points_form(self.identity.channel(self.name).points), self._next_point())
+            return self._join()
         if action.name == "agreement":
             return m.Agreement(self.label, self.digest)
         assert action.name == "kit_complete", action
         return self._kit_complete()
+
+    def _join(self) -> m.Join:
+        keys = keys_form(PartyKeys(self.key.public, self.payout_script))
+        return m.Join(keys, points_form(self.identity.channel(self.name).points), self._next_point())
 
     def _kit_complete(self) -> m.KitComplete:
         return m.KitComplete(self.label, self._next_point())
 
     def save(self, action: Action) -> None:
         """The client's life, and the factory that it rests on."""
+        if action.name == "counted":
+            self.counted = self.label
         if self.archive is not None:
             self.store.put_document(FACTORY, m.text_of(self.archive.record))
-        self.store.put_document(LIFE, m.text_of(Saved(self.life, self.label, self.digest)))
+        self.store.put_document(LIFE, m.text_of(Saved(self.life, self.label, self.digest, self.counted)))
+
+    def memory(self) -> dict[str, Any]:
+        """See ``Actor.memory``."""
+        return {**super().memory(), "counted": self.counted}
 
     def broadcast(self, action: Action) -> Transaction:
         """Never asked: the client's table broadcasts nothing; the strategy says what to publish."""
@@ -241,7 +288,7 @@ class ClientActor(Actor):
         if stored is None:
             return
         saved = m.decode_plain(Saved, stored, place)
-        self.label, self.digest = saved.label, saved.digest
+        self.label, self.digest, self.counted = saved.label, saved.digest, saved.counted
         self.signatures = self.store.signatures()
         held, records = frozenset(self.signatures), self.store.records()
         gone_on_chain = saved.life.status not in ("invited", "verifying", "holding", "active", *SIGNING)

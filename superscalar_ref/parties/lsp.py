@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from superscalar_ref.bitcoin.sighash import taproot_sighash
 from superscalar_ref.bitcoin.transaction import Transaction, with_witness
@@ -13,7 +14,7 @@ from superscalar_ref.parties import messages as m
 from superscalar_ref.parties.actor import Actor, Identity, Outbox
 from superscalar_ref.parties.archive import Archive, CloseRecord, FactoryRecord, Planned, VersionRecord
 from superscalar_ref.parties.store import Store
-from superscalar_ref.parties.terms import digest_of, keys_form, points_form
+from superscalar_ref.parties.terms import digest_of, keys_form, points_form, points_of
 from superscalar_ref.protocol.blueprint import (
     FUNDING,
     Economy,
@@ -29,7 +30,7 @@ from superscalar_ref.protocol.participant import Machines, Participant, Signer
 from superscalar_ref.protocol.shape import NodeKind, Shape, Tree, grow
 from superscalar_ref.realise.book import PartyKeys
 from superscalar_ref.realise.tree import funding_script
-from superscalar_ref.signing.keys import Randomness, SecretKey, system_randomness
+from superscalar_ref.signing.keys import Randomness, SecretKey, check_public_key, system_randomness
 
 LIFE = "lsp"
 FACTORY = "factory"
@@ -71,6 +72,7 @@ class Saved:
     joins: Mapping[str, m.Join]
     points: Mapping[str, str]
     counted: Mapping[str, LeafContents]
+    counted_versions: Mapping[str, int]
 
 
 class LspActor(Actor):
@@ -105,6 +107,8 @@ class LspActor(Actor):
         """Client → its point for its next version (hex)."""
         self.counted: dict[str, LeafContents] = dict(offer.contents)
         """Contents of the version that the LSP counts on."""
+        self.counted_versions: dict[str, int] = fresh_versions(self.tree)
+        """Indices of that version; the odometer also counts what was tried and given up."""
         self._recover()
 
     @property
@@ -138,14 +142,20 @@ class LspActor(Actor):
     def update(self, node: str, contents: Mapping[str, LeafContents]) -> Outbox:
         """Propose the next version of ``node``, with new contents for leaves below it.
 
-        Raises ``Refused`` (``INDEX_LEFT``) when the node's counter is used up, ``InputError`` when contents do not fit.
+        Raises ``Refused`` (``INDEX_LEFT``) when the node's counter is used up, ``InputError`` when contents do not fit
+        or when a version of a node above was tried and given up: then that one is to be updated.
         """
         self.outbox = Outbox()
         clients = self.tree.node(node).clients
+        for above in self.tree.path_of(self.tree.node(node))[:-1]:
+            if above.has_counter and self.odometer.index(above.path) != self.counted_versions[above.path]:
+                raise InputError(f"update of {node}", f"the last update of {above.path} was given up", "R-ODOMETER")
         left = self.odometer.index(node) < self.odometer.states - 1
         # The table refuses an update without an index left; the plan below is only made for one that exists.
         ticked = self.odometer.tick(node) if left else self.odometer
-        record = self._record(self._label(), node, dict(ticked.indices), {**self.counted, **contents}, clients)
+        below = {path: index for path, index in ticked.indices if path == node or path.startswith(f"{node}.")}
+        versions = {**self.counted_versions, **below}
+        record = self._record(self._label(), node, versions, {**self.counted, **contents}, clients)
         planned = self.factory.plan(record)
         changed = Archive(self.name, self.factory.record)
         changed.adopt(planned)
@@ -157,8 +167,7 @@ class LspActor(Actor):
         """Propose a cooperative close by the version that the LSP counts on. Raises ``Refused`` out of turn."""
         self.outbox = Outbox()
         attempt = len(self.factory.record.closes)
-        versions = dict(self.odometer.indices)
-        record = CloseRecord(self._label(), attempt, versions, dict(self.counted))
+        record = CloseRecord(self._label(), attempt, dict(self.counted_versions), dict(self.counted))
         planned = self.factory.plan_close(record)
         changed = Archive(self.name, self.factory.record)
         changed.adopt_close(planned)
@@ -185,10 +194,26 @@ class LspActor(Actor):
                     self._send(client, m.Invitation(self.offer.factory, self.offer.balances[client]))
             case "proposed" | "updating" | "closing":
                 for client in sorted(self.life.concerned - self.life.agreed):
+                    if self.life.status == "proposed":
+                        # A client that restarted before it had the proposal knows of no invitation.
+                        self._send(client, m.Invitation(self.offer.factory, self.offer.balances[client]))
                     self._send(client, self._offer_for(client))
+            case "active":
+                self._given_up_again()
+            case "funded":
+                self.outbox.broadcasts.append(self.funding_transaction())
+            case "close_published":
+                self.outbox.broadcasts.append(self._closing_transaction())
             case status if status in SIGNING:
                 self._sign_again()
         return self.outbox
+
+    def _given_up_again(self) -> None:
+        """Tell again that the last update was given up, to whoever may still be signing it."""
+        newest = self.factory.newest
+        if newest is not None and newest.label != self.life.version:
+            for client in self.tree.node(newest.node).clients:
+                self._send(client, m.UpdateAborted(newest.label))
 
     def _sign_again(self) -> None:
         waiting = self.life.concerned - self.life.complete
@@ -218,23 +243,46 @@ class LspActor(Actor):
                     raise InputError(f"agreement of {sender}", "is for another version", "FAC-3")
                 self.live(Event.of("agreement", sender, digest=message.digest))
             case m.KitComplete():
-                self.points[sender] = message.next_commitment_point
-                self.live(Event.of("kit_complete", sender, version=message.label))
+                self._take_kit_complete(sender, message)
             case _:
                 kind = type(message).__name__
                 raise InputError(f"message of {sender}", f"{kind} is not for the LSP", "message-form")
 
+    def _take_kit_complete(self, sender: str, message: m.KitComplete) -> None:
+        check_public_key(bytes.fromhex(message.next_commitment_point), f"commitment point of {sender}")
+        known = self.points
+        self.points = {**known, sender: message.next_commitment_point}
+        try:
+            self.live(Event.of("kit_complete", sender, version=message.label))
+        except Exception:
+            self.points = known
+            raise
+
     def _take_join(self, sender: str, join: m.Join) -> None:
-        known = dict(self.joins), dict(self.points)
-        self.joins[sender] = join
-        self.points[sender] = join.commitment_point
+        if self.joins.get(sender) == join and self.life.status != "gathering":
+            return  # The answer to an invitation that was sent again.
+        self._check_join(sender, join)
+        known = self.party, self.joins, self.points
+        self.joins = {**self.joins, sender: join}
+        self.points = {**self.points, sender: join.commitment_point}
         try:
             self.live(Event.of("join", sender))
+            if self.life.joined == self.life.clients:
+                self._propose()
         except Exception:
-            self.joins, self.points = known
+            # A join is durable with the proposal alone: who completes it is asked again.
+            self.party, self.joins, self.points = known
             raise
-        if self.life.joined == self.life.clients:
-            self._propose()
+
+    def _check_join(self, sender: str, join: m.Join) -> None:
+        """Refuse keys that no plan can be made with. Raises ``InputError`` (R-KEYS)."""
+        place = f"join of {sender}"
+        points_of(join.points)
+        for key in (join.keys.factory_key, join.commitment_point):
+            check_public_key(bytes.fromhex(key), place)
+        others = {known.keys.factory_key for client, known in self.joins.items() if client != sender}
+        if join.keys.factory_key in others | {self.key.public.hex()}:
+            raise InputError(place, "another party has the same key", "R-KEYS")
 
     def _propose(self) -> None:
         archive = Archive(self.name, FactoryRecord(self._terms(), self._channel_points()))
@@ -245,6 +293,7 @@ class LspActor(Actor):
         planned = archive.plan(record)
         facts = self._facts(planned)
         archive.adopt(planned)
+        self.archive = None
         self._proposed(Event.of("propose", self.name, **facts), archive)
 
     def _proposed(self, event: Event, archive: Archive) -> None:
@@ -361,19 +410,27 @@ class LspActor(Actor):
         if action.name == "counted":
             newest = self.factory.newest
             assert newest is not None
-            self.counted = dict(newest.contents)
+            self.counted, self.counted_versions = dict(newest.contents), dict(newest.versions)
         if self.archive is not None:
             self.store.put_document(FACTORY, m.text_of(self.archive.record))
         life = replace(self.life, odometer=None)
-        saved = Saved(life, self.odometer.indices, self.joins, self.points, self.counted)
+        indices, versions = self.odometer.indices, self.counted_versions
+        saved = Saved(life, indices, self.joins, self.points, self.counted, versions)
         self.store.put_document(LIFE, m.text_of(saved))
 
     def broadcast(self, action: Action) -> Transaction:
         """The funding transaction, signed with the wallet's key; or the close."""
         if action.name == "close":
-            (name,) = self.factory.signing(self.life.pending)
-            return self.complete_transaction(name)
+            return self._closing_transaction()
         return self.funding_transaction()
+
+    def _closing_transaction(self) -> Transaction:
+        (name,) = self.factory.signing(self.life.pending)
+        return self.complete_transaction(name)
+
+    def memory(self) -> dict[str, Any]:
+        """See ``Actor.memory``."""
+        return {**super().memory(), "counted": self.counted, "counted_versions": self.counted_versions}
 
     def funding_transaction(self) -> Transaction:
         """The funding transaction with the signatures of the LSP's coins."""
@@ -392,7 +449,8 @@ class LspActor(Actor):
         if stored is None:
             return
         saved = m.decode_plain(Saved, stored, place)
-        self.joins, self.points, self.counted = dict(saved.joins), dict(saved.points), dict(saved.counted)
+        self.joins, self.points = dict(saved.joins), dict(saved.points)
+        self.counted, self.counted_versions = dict(saved.counted), dict(saved.counted_versions)
         self.signatures = self.store.signatures()
         odometer = Odometer(self.tree, self.offer.locks.states, saved.indices)
         life = replace(saved.life, odometer=odometer, held=frozenset())

@@ -3,12 +3,14 @@
 Laws of this module:
 
 * Bytes are lower-case hex of the length that they must have; amounts are whole satoshis; heights and locks are blocks.
-* Decoding is strict: an unknown message, a missing or unknown field, a wrong type or length gives one ``MessageError``.
+* Decoding is strict: an unknown message, a missing, doubled or unknown field, a wrong type or length gives one
+  ``MessageError``.
 * A message carries facts and signatures. What is allowed is decided by the tables, when the message is taken.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Annotated, TypeVar
@@ -23,12 +25,12 @@ T = TypeVar("T")
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 """Longer messages are refused unread."""
 
-Hash = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
-Point = Annotated[str, msgspec.Meta(pattern="^0[23][0-9a-f]{64}$")]
-PublicNonce = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{132}$")]
-Partial = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
-Signature = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{128}$")]
-Script = Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{2}){1,64}$")]
+Hash = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
+Point = Annotated[str, msgspec.Meta(pattern=r"^0[23][0-9a-f]{64}\Z")]
+PublicNonce = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{132}\Z")]
+Partial = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
+Signature = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{128}\Z")]
+Script = Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{2}){1,64}\Z")]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Amount = Annotated[int, msgspec.Meta(ge=0, le=21_000_000 * 100_000_000)]
 Height = Annotated[int, msgspec.Meta(ge=0, le=499_999_999)]
@@ -68,7 +70,7 @@ class LevelForm:
     """One level of the shape, root first."""
 
     arity: Count
-    kind: Annotated[str, msgspec.Meta(pattern="^(dw|static)$")]
+    kind: Annotated[str, msgspec.Meta(pattern=r"^(dw|static)\Z")]
 
 
 @dataclass(frozen=True)
@@ -262,9 +264,10 @@ def decode(raw: bytes, sender: str) -> Message:
         raise MessageError(place, f"{len(raw)} bytes are more than {MAX_MESSAGE_BYTES}", "message-size")
     try:
         envelope = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+        json.loads(raw, object_pairs_hook=_once)
         name = msgspec.json.decode(envelope.pop("message", msgspec.Raw(b"null")))
         body = envelope.pop("body", msgspec.Raw(b"null"))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise MessageError(place, f"no JSON object: {error}", "message-form") from error
     if envelope or not isinstance(name, str) or name not in NAMES:
         raise MessageError(place, f"unknown message {name!r:.60}", "message-form")
@@ -278,10 +281,28 @@ def decode_as(kind: type[T], raw: bytes, place: str) -> T:
         known = msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MessageError(place, str(error), "message-form") from error
-    extra = sorted(set(known) - {field.name for field in fields(value)})  # type: ignore[arg-type]
+    extra = _extra(known, msgspec.to_builtins(value))
     if extra:
-        raise MessageError(place, f"unknown field '{extra[0]}'", "message-form")
+        raise MessageError(place, f"unknown field '{extra:.60}'", "message-form")
     return value
+
+
+def _extra(given: object, taken: object) -> str:
+    """The first field of ``given`` that reading did not take; empty when all were."""
+    if isinstance(given, dict) and isinstance(taken, dict):
+        inner = (_extra(value, taken[key]) if key in taken else str(key) for key, value in given.items())
+        return next(filter(None, inner), "")
+    if isinstance(given, list) and isinstance(taken, list | tuple):
+        return next(filter(None, map(_extra, given, taken)), "")
+    return ""
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """An object of JSON. Raises ``ValueError`` when it names a field twice: readers differ in which one they take."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a field is named twice")
+    return found
 
 
 def decode_plain(kind: type[T], text: str, place: str) -> T:

@@ -10,11 +10,14 @@ Laws of this module:
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from pathlib import Path
 
 from superscalar_ref.errors import DurabilityError, InputError
 from superscalar_ref.protocol.session import Record
+
+Row = tuple[str | bytes, ...]
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS documents (name TEXT PRIMARY KEY, body TEXT NOT NULL);
@@ -73,28 +76,36 @@ class Store:
             raise DurabilityError(f"{self.path}: {error}") from error
 
     def rollback(self) -> None:
-        """Drop what was put and not committed."""
-        if self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
+        """Drop what was put and not committed. Never raises: what stays is dropped when the file is opened next."""
+        with contextlib.suppress(sqlite3.Error):
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+
+    def _read(self, statement: str, values: tuple[str, ...] = ()) -> list[Row]:
+        try:
+            return list(self._connection.execute(statement, values))
+        except sqlite3.Error as error:
+            raise InputError(str(self.path), f"cannot be read: {error}", "store-form") from error
 
     def document(self, name: str) -> str | None:
-        """A text by its name."""
-        row = self._connection.execute("SELECT body FROM documents WHERE name = ?", (name,)).fetchone()
-        return None if row is None else str(row[0])
+        """A text by its name. Raises ``InputError`` when the file cannot be read, as do the others that read."""
+        rows = self._read("SELECT body FROM documents WHERE name = ?", (name,))
+        return str(rows[0][0]) if rows else None
 
     def records(self) -> frozenset[Record]:
         """Every spend ever recorded."""
         return frozenset(
-            (str(row[0]), str(row[1]), str(row[2]))
-            for row in self._connection.execute("SELECT outpoint, slot, message FROM records")
+            (str(row[0]), str(row[1]), str(row[2])) for row in self._read("SELECT outpoint, slot, message FROM records")
         )
 
     def signatures(self) -> dict[str, bytes]:
         """Every complete signature, by the name of its transaction."""
-        return {
-            str(name): bytes(signature)
-            for name, signature in self._connection.execute("SELECT name, signature FROM signatures ORDER BY name")
-        }
+        found: dict[str, bytes] = {}
+        for name, signature in self._read("SELECT name, signature FROM signatures ORDER BY name"):
+            if not isinstance(signature, bytes):
+                raise InputError(str(self.path), f"the signature of '{name!s}' is no bytes", "store-form")
+            found[str(name)] = signature
+        return found
 
     def close(self) -> None:
         """Close the file; what was not committed is lost, as in a crash."""

@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Mapping
 
 from superscalar_ref.bitcoin.transaction import TxOutput
 from superscalar_ref.errors import InputError
 from superscalar_ref.parties.messages import KeysForm, PointsForm, TermsForm
-from superscalar_ref.protocol.blueprint import Blueprint, Terms
+from superscalar_ref.protocol.blueprint import ALTERNATES, Blueprint, Terms
 from superscalar_ref.protocol.shape import Level, Shape, grow
 from superscalar_ref.protocol.transaction import Outpoint
 from superscalar_ref.realise.book import Book, CoinOutput, PartyKeys
 from superscalar_ref.realise.channel import ChannelPoints
 from superscalar_ref.realise.tree import Realised
 
+_NAME_CHARACTERS = frozenset(string.ascii_letters + string.digits + "-_")
+_VERSIONS = (2, 3)
+"""nVersion below 2 would switch every relative lock off (BIP-68)."""
+_STOCK_LOCKS = ("csv", "cltv-before", "cltv-after")
+_END_DEFAULTS = ("inverted", "classic", "both")
+_KICKOFFS = ("every", "root")
+
 
 def terms_of(form: TermsForm) -> Terms:
     """The abstract terms. Raises ``InputError`` when the shape or the names are not usable."""
+    for name in (form.lsp, *form.clients):
+        if not set(name) <= _NAME_CHARACTERS:
+            # Names of transactions are made of these: no party may be called so that two of them are alike.
+            raise InputError("terms", f"'{name}' has other characters than letters, digits, '-' and '_'", "R-KEYS")
+    if form.transaction_version not in _VERSIONS:
+        raise InputError("terms", f"nVersion {form.transaction_version} is not 2 or 3", "D-5")
+    if form.locks.alternates not in ALTERNATES or form.locks.stock_lock not in _STOCK_LOCKS:
+        raise InputError("terms", "alternates or stock lock of an unknown kind", "R-TERMS")
+    if form.locks.end_default not in _END_DEFAULTS or form.locks.kickoffs not in _KICKOFFS:
+        raise InputError("terms", "end default or kickoffs of an unknown kind", "R-TERMS")
+    if min(form.economy.feerate, form.economy.anchor) < 0 or form.economy.dust < 1:
+        raise InputError("terms", "a negative fee or anchor, or no dust limit", "R-DUST")
     if form.lsp in form.clients:
         raise InputError("terms", f"the LSP {form.lsp} is among its clients", "R-KEYS")
     missing = sorted({form.lsp, *form.clients} - set(form.keys))
@@ -74,9 +94,11 @@ def digest_of(blueprint: Blueprint, realised: Mapping[str, Realised], node_path:
     """What all parties below a node compare before they sign: the txids of the node's own transactions.
 
     A txid commits to the keys, amounts and locks of the transaction and of everything above it; what is below is
-    compared by each party for the part that it signs.
+    compared by each party for the part that it signs. Raises ``InputError`` for a node that this party has no part in.
     """
     tree = blueprint.terms.tree
     leaf = tree.node(node_path).clients[0]
     names = [name for name in blueprint.path(leaf) if name.split(":")[1].split("@")[0] == node_path]
+    if not realised.keys() >= set(names):
+        raise InputError(f"node {node_path}", "is not above this client's leaf", "CLI-5")
     return ",".join(realised[name].txid for name in names)
