@@ -256,28 +256,50 @@ def payout_fee(economy: Economy, outputs: int) -> int:
     return economy.feerate * weight.key_path_vbytes(outputs, anchors=0)
 
 
-def node_amount(terms: Terms, node: Node, contents: Mapping[str, LeafContents]) -> int:
-    """What the output that ``node`` spends must hold (sat): all that is paid below, with every fee and anchor."""
+@dataclass(frozen=True)
+class NodeMoney:
+    """What a node holds in one version (sat)."""
+
+    amount: int
+    """In the output that the node spends: all that is paid below, with every fee and anchor."""
+    state_amount: int
+    """In the output of its kickoff, where it has one; else the same."""
+    shares: Mapping[str, int]
+    """Client → its channel's capacity and its share of the stock: what the end's default gives it (D-11)."""
+
+
+def node_money(terms: Terms, contents: Mapping[str, LeafContents]) -> dict[str, NodeMoney]:
+    """The money of every node, by path: from the leaves up, so that each is looked at once."""
     economy = terms.economy
-    paid, outputs = _below(terms, node, contents)
-    if node.kind is NodeKind.STATIC:
-        return tree_fee(economy, outputs) + economy.anchor + paid
-    state = tree_fee(economy, outputs) + economy.anchor + paid
-    kickoff = tree_fee(economy, 1) + economy.anchor if has_kickoff(terms, node) else 0
-    return kickoff + state
+    money: dict[str, NodeMoney] = {}
+    for node in reversed(terms.tree.nodes()):
+        if node.kind is NodeKind.LEAF:
+            leaf = contents[node.path]
+            paid, outputs = leaf.total, len(leaf.channels) + len(leaf.stocks)
+            shares = leaf_shares(leaf, stock_groups(node, terms.tree.shape.leaf_k))
+        else:
+            below = [money[child.path] for child in node.children]
+            paid, outputs = sum(child.amount for child in below), len(below)
+            shares = {client: share for child in below for client, share in child.shares.items()}
+        state = tree_fee(economy, outputs) + economy.anchor + paid
+        splits = node.kind is not NodeKind.STATIC and has_kickoff(terms, node)
+        kickoff = tree_fee(economy, 1) + economy.anchor if splits else 0
+        money[node.path] = NodeMoney(kickoff + state, state, shares)
+    return money
 
 
-def _below(terms: Terms, node: Node, contents: Mapping[str, LeafContents]) -> tuple[int, int]:
-    """Sum (sat) and number of a node's outputs, without its anchor."""
-    if node.kind is NodeKind.LEAF:
-        leaf = contents[node.path]
-        return leaf.total, len(leaf.channels) + len(leaf.stocks)
-    return sum(node_amount(terms, child, contents) for child in node.children), len(node.children)
+def leaf_shares(leaf: LeafContents, groups: tuple[tuple[str, ...], ...]) -> dict[str, int]:
+    """Client → its whole channel and its equal share of its group's stock (sat)."""
+    shares = {channel.client: channel.capacity for channel in leaf.channels}
+    for group, amount in zip(groups, leaf.stocks, strict=True):
+        for client, share in equal_shares(amount, group).items():
+            shares[client] += share
+    return shares
 
 
 def funding_amount(terms: Terms, contents: Mapping[str, LeafContents]) -> int:
     """What the factory's one on-chain output holds (sat)."""
-    return node_amount(terms, terms.tree.root, contents)
+    return node_money(terms, contents)[terms.tree.root.path].amount
 
 
 def check_contents(terms: Terms, contents: Mapping[str, LeafContents]) -> None:
@@ -327,6 +349,7 @@ class _Builder:
         self.terms = terms
         self.versions = versions
         self.contents = contents
+        self.money = node_money(terms, contents)
         self.templates: dict[str, Template] = {}
 
     def add(self, template: Template) -> Template:
@@ -366,7 +389,7 @@ class _Builder:
 
     def funding(self) -> None:
         terms = self.terms
-        amount = funding_amount(terms, self.contents)
+        amount = self.money[terms.tree.root.path].amount
         coins = sum(coin for _, coin in terms.coins)
         outputs = [self.tree_output(terms.tree.root, amount, of_state=False)]
         fee = terms.economy.feerate * weight.key_path_vbytes(2, anchors=0, inputs=len(terms.coins))
@@ -404,8 +427,7 @@ class _Builder:
 
     def static(self, node: Node, parent: Outpoint, above: tuple[int, ...]) -> None:
         outputs = tuple(
-            self.tree_output(child, node_amount(self.terms, child, self.contents), of_state=False)
-            for child in node.children
+            self.tree_output(child, self.money[child.path].amount, of_state=False) for child in node.children
         )
         template = self.tree_transaction(
             kickoff_name(node, above), Kind.KICKOFF, node, Spend(parent), outputs, "kickoff"
@@ -414,9 +436,7 @@ class _Builder:
             self.node(child, template.outpoint(index), above, "kickoff")
 
     def kickoff(self, node: Node, parent: Outpoint, above: tuple[int, ...]) -> Outpoint:
-        paid, count = _below(self.terms, node, self.contents)
-        amount = paid + tree_fee(self.terms.economy, count) + self.terms.economy.anchor
-        outputs = (self.tree_output(node, amount, of_state=False),)
+        outputs = (self.tree_output(node, self.money[node.path].state_amount, of_state=False),)
         template = self.tree_transaction(
             kickoff_name(node, above), Kind.KICKOFF, node, Spend(parent), outputs, "kickoff"
         )
@@ -435,10 +455,7 @@ class _Builder:
             self.node(child, template.outpoint(place), versions, "state")
 
     def state_outputs(self, node: Node) -> tuple[Output, ...]:
-        return tuple(
-            self.tree_output(child, node_amount(self.terms, child, self.contents), of_state=True)
-            for child in node.children
-        )
+        return tuple(self.tree_output(child, self.money[child.path].amount, of_state=True) for child in node.children)
 
     def leaf_outputs(self, node: Node) -> tuple[Output, ...]:
         """Channels first, in the order of the clients, then the stock outputs in the order of their groups."""
@@ -535,18 +552,9 @@ class _Builder:
 
     def alternate(self, outpoint: Outpoint, node: Node, kind: str) -> None:
         """The end's default on a tree output: everything to the clients below it, nothing to the LSP (D-11)."""
-        shares = dict.fromkeys(node.clients, 0)
-        for leaf in leaves_below(node):
-            contents = self.contents[leaf.path]
-            for channel in contents.channels:
-                shares[channel.client] += channel.capacity
-            groups = stock_groups(leaf, self.terms.tree.shape.leaf_k)
-            for group, amount in zip(groups, contents.stocks, strict=True):
-                for client, share in equal_shares(amount, group).items():
-                    shares[client] += share
-        amount = self.templates[outpoint.transaction].outputs[outpoint.index].amount
-        self.payout(outpoint, amount, kind, shares, "alternate")
-        self.expiry(outpoint, self.templates[outpoint.transaction].outputs[outpoint.index])
+        output = self.templates[outpoint.transaction].outputs[outpoint.index]
+        self.payout(outpoint, output.amount, kind, self.money[node.path].shares, "alternate")
+        self.expiry(outpoint, output)
 
     def payout(self, outpoint: Outpoint, amount: int, kind: str, shares: Mapping[str, int], slot: str) -> None:
         """An alternate that pays ``shares``; what is left over or short is spread evenly over the same clients."""

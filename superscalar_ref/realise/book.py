@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from superscalar_ref.bitcoin.transaction import TxOutput
 from superscalar_ref.errors import InputError
 from superscalar_ref.protocol.transaction import Outpoint
 from superscalar_ref.realise.channel import ChannelPoints
+from superscalar_ref.signing.musig import AggregateKey, aggregate
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,16 @@ class Book:
         if name not in self.parties:
             raise InputError(f"keys of {name}", "are not known", "R-KEYS")
         return self.parties[name]
+
+    def shared_key(self, signers: frozenset[str]) -> AggregateKey:
+        """The untweaked aggregate of these parties' keys (BIP-327; D-1). Raises ``InputError`` as ``party``."""
+        if signers not in self._shared_keys:
+            self._shared_keys[signers] = aggregate(self.party(name).factory_key for name in signers)
+        return self._shared_keys[signers]
+
+    @cached_property
+    def _shared_keys(self) -> dict[frozenset[str], AggregateKey]:
+        return {}
 
     def with_points(self, points: Mapping[str, bytes]) -> Book:
         """With more per-commitment points."""

@@ -24,7 +24,7 @@ from superscalar_ref.protocol.blueprint import FUNDING, Blueprint, Terms
 from superscalar_ref.protocol.transaction import Kind, LockKind, LockPath, Output, Role, Spend, Template
 from superscalar_ref.realise import commitment as bolt
 from superscalar_ref.realise.book import Book
-from superscalar_ref.signing.musig import AggregateKey, aggregate
+from superscalar_ref.signing.musig import AggregateKey
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def lock_leaf(path: LockPath, book: Book) -> bytes:
 
 def shared_key(output: Output, book: Book) -> AggregateKey:
     """The untweaked aggregate key of an output's signers (BIP-327; D-1)."""
-    return aggregate(book.party(name).factory_key for name in output.signers)
+    return book.shared_key(output.signers)
 
 
 def merkle_root(output: Output, book: Book) -> bytes | None:

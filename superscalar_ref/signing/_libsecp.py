@@ -196,15 +196,15 @@ def key_agg_tweaked(cache: CData, tweak: bytes, x_only: bool) -> CData | None:
     return tweaked if add(_CTX, ffi.NULL, tweaked, tweak) else None
 
 
-def nonce_gen(
+def nonce_pair(
     randomness: bytes,
     point: CData,
     secret: bytes | None,
     message: bytes | None,
     cache: CData | None,
     extra: bytes | None,
-) -> tuple[CData, bytes]:
-    """A secret nonce and its 66-byte public nonce (BIP-327 NonceGen); message and extra input are 32 bytes or None."""
+) -> tuple[CData, CData]:
+    """A secret nonce and its public nonce (BIP-327 NonceGen); message and extra input are 32 bytes or None."""
     _length(randomness, 32, "randomness")
     for value, what in ((message, "message"), (extra, "extra input"), (secret, "secret key")):
         if value is not None:
@@ -213,23 +213,25 @@ def nonce_gen(
     public_nonce = ffi.new("secp256k1_musig_pubnonce *")
     # The library zeroes this buffer, so that it cannot serve twice.
     buffer = ffi.new("unsigned char[32]", randomness)
-
-    def optional(value: Any) -> Any:
-        return ffi.NULL if value is None else value
-
+    optional = [ffi.NULL if value is None else value for value in (secret, message, cache, extra)]
     made = lib.secp256k1_musig_nonce_gen(
-        _CTX,
-        secret_nonce,
-        public_nonce,
-        buffer,
-        optional(secret),
-        point,
-        optional(message),
-        optional(cache),
-        optional(extra),
+        _CTX, secret_nonce, public_nonce, buffer, optional[0], point, optional[1], optional[2], optional[3]
     )
     if not _legal(made):
         raise SigningError("libsecp256k1 refuses the randomness or the secret key of a nonce")
+    return secret_nonce, public_nonce
+
+
+def nonce_gen(
+    randomness: bytes,
+    point: CData,
+    secret: bytes | None,
+    message: bytes | None,
+    cache: CData | None,
+    extra: bytes | None,
+) -> tuple[CData, bytes]:
+    """As ``nonce_pair``, with the 66 bytes of the public nonce."""
+    secret_nonce, public_nonce = nonce_pair(randomness, point, secret, message, cache, extra)
     out = ffi.new("unsigned char[66]")
     lib.secp256k1_musig_pubnonce_serialize(_CTX, out, public_nonce)
     return secret_nonce, bytes(ffi.buffer(out))
@@ -251,12 +253,18 @@ def parse_aggregate_nonce(nonce: bytes) -> CData | None:
     return parsed if lib.secp256k1_musig_aggnonce_parse(_CTX, parsed, nonce) else None
 
 
-def nonce_agg(nonces: Sequence[CData]) -> bytes:
-    """The 66-byte sum of public nonces (BIP-327 NonceAgg)."""
+def nonce_sum(nonces: Sequence[CData]) -> CData:
+    """The sum of public nonces (BIP-327 NonceAgg)."""
     total = ffi.new("secp256k1_musig_aggnonce *")
     array = ffi.new("secp256k1_musig_pubnonce *[]", list(nonces))
     if not _legal(lib.secp256k1_musig_nonce_agg(_CTX, total, array, len(nonces))):
         raise SigningError("the nonces cannot be summed")
+    return total
+
+
+def nonce_agg(nonces: Sequence[CData]) -> bytes:
+    """The 66 bytes of the sum of public nonces."""
+    total = nonce_sum(nonces)
     out = ffi.new("unsigned char[66]")
     lib.secp256k1_musig_aggnonce_serialize(_CTX, out, total)
     return bytes(ffi.buffer(out))
@@ -271,11 +279,17 @@ def nonce_process(aggregate_nonce: CData, message: bytes, cache: CData) -> CData
     return session
 
 
-def partial_sign(secret_nonce: CData, pair: CData, cache: CData, session: CData) -> bytes:
-    """A 32-byte partial signature; the library zeroes the secret nonce, whatever the outcome."""
+def partial_signature(secret_nonce: CData, pair: CData, cache: CData, session: CData) -> CData:
+    """A partial signature; the library zeroes the secret nonce, whatever the outcome."""
     partial = ffi.new("secp256k1_musig_partial_sig *")
     if not _legal(lib.secp256k1_musig_partial_sign(_CTX, partial, secret_nonce, pair, cache, session)):
         raise SigningError("libsecp256k1 refuses the secret nonce")
+    return partial
+
+
+def partial_sign(secret_nonce: CData, pair: CData, cache: CData, session: CData) -> bytes:
+    """The 32 bytes of a partial signature; the library zeroes the secret nonce, whatever the outcome."""
+    partial = partial_signature(secret_nonce, pair, cache, session)
     out = ffi.new("unsigned char[32]")
     lib.secp256k1_musig_partial_sig_serialize(_CTX, out, partial)
     return bytes(ffi.buffer(out))

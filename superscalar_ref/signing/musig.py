@@ -16,7 +16,7 @@ from functools import lru_cache
 from superscalar_ref.bitcoin.taproot import tap_tweak
 from superscalar_ref.errors import Blame, SigningError
 from superscalar_ref.signing import _libsecp
-from superscalar_ref.signing.keys import SecretKey
+from superscalar_ref.signing.keys import Randomness, SecretKey, system_randomness
 from superscalar_ref.signing.nonces import SecretNonce
 
 _CACHED_SIGNER_SETS = 4096
@@ -187,3 +187,34 @@ def finish(session: Session, contributions: Sequence[Contribution]) -> bytes:
         if not partial_verify(session, one.public_key, one.public_nonce, one.partial):
             raise SigningError("a partial signature is invalid", Blame(one.name, certain=True))
     raise SigningError("the aggregate nonce is not the sum of the signers' nonces")
+
+
+def sign_together(
+    key: AggregateKey, message: bytes, signers: Sequence[SecretKey], randomness: Randomness = system_randomness
+) -> bytes:
+    """The valid 64-byte signature of a 32-byte message by signers who are all in this process.
+
+    One session: a fresh nonce and one partial signature of each signer, and a check of the sum. Nothing travels, so
+    nothing is serialised. Raises SigningError when they are not the signers of ``key``, or the sum is not valid.
+    """
+    if sorted(signer.public for signer in signers) != sorted(key.public_keys):
+        raise SigningError(f"the {len(signers)} secret keys are not those of the {len(key.public_keys)} signers")
+    secret_nonces, public_nonces = [], []
+    try:
+        for signer in signers:
+            point = _libsecp.parse_point(signer.public)
+            pair = _libsecp.nonce_pair(randomness(32), point, signer.reveal(), message, key.cache, None)
+            secret_nonces.append(pair[0])
+            public_nonces.append(pair[1])
+        structure = _libsecp.nonce_process(_libsecp.nonce_sum(public_nonces), message, key.cache)
+        partials = [
+            _libsecp.partial_signature(nonce, signer._pair, key.cache, structure)
+            for nonce, signer in zip(secret_nonces, signers, strict=True)
+        ]
+    finally:
+        for nonce in secret_nonces:
+            _libsecp.wipe(nonce)
+    signature = _libsecp.partial_agg(structure, partials)
+    if not _libsecp.schnorr_verify(key.x_only, message, signature):
+        raise SigningError("the sum of the partial signatures is not valid")
+    return signature
