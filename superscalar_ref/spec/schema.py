@@ -82,8 +82,14 @@ def _problems(error: ValidationError) -> Iterator[tuple[tuple[Step, ...], str]]:
         # A bad key is reported on the table that holds it: the key itself is the instance.
         yield (*path, given), f"the name {given!r:.60} does not have the form {wanted}"
     else:
-        where = f"'{path[-1]}'" if path and isinstance(path[-1], str) else "this"
+        where = f"'{_named(path)}'" if any(isinstance(step, str) for step in path) else "this"
         yield path, f"{where} {_wish(rule, wanted, given)}"
+
+
+def _named(path: tuple[Step, ...]) -> str:
+    """Name a value by its key, and by its place in the array under that key: ``arity[0]``."""
+    last = max(index for index, step in enumerate(path) if isinstance(step, str))
+    return f"{path[last]}" + "".join(f"[{step}]" for step in path[last + 1 :])
 
 
 def _wish(rule: str, wanted: Any, given: Any) -> str:
@@ -95,6 +101,10 @@ def _wish(rule: str, wanted: Any, given: Any) -> str:
         return f"is {given!r:.60}, which does not have the form {wanted}"
     if rule == "enum":
         return f"is {given!r:.60}; it may be {', '.join(map(str, wanted))}"
+    if rule in ("minimum", "maximum"):
+        return f"is {given}; it may be {'at least' if rule == 'minimum' else 'at most'} {wanted}"
+    if rule in ("maxLength", "maxItems"):
+        return f"is longer than {wanted}"
     if rule == "uniqueItems":
         return "names something twice"
     if rule == "oneOf":

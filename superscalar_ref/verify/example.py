@@ -128,7 +128,7 @@ def load_example(path: Path) -> Example:
         check_schema(document, "example")
     data: dict[str, Any] = dict(document.data)
     settings = {**DEFAULTS, **data["factory"]}
-    clients = _clients(document, data["clients"], settings)
+    clients = _clients(document, data.get("clients", []), settings)
     shape, tree = _shape(document, data["shape"], clients)
     parameters, planned = _parameters(document, data.get("parameters", {}), shape, tree)
     _heights_and_coins(document, settings)
