@@ -31,6 +31,8 @@ _BIP68_SECONDS = 1 << 22
 _BIP68_MASK = 0xFFFF
 _FINAL = 0xFFFFFFFF
 _LOCK_TIME_IS_SECONDS = 500_000_000
+_COMMITMENT_LOCK_TIME = 0x20
+"""Upper byte of a commitment's lock time (BOLT 3): seconds of 1987, which hold no block back."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class Book:
         self._txids: dict[str, bytes] = {}
         self._outputs: dict[OutPoint, TxOut] = {}
         self._funds: dict[OutPoint, Output] = {}
+        self._places: dict[bytes, tuple[int, ...]] = {}
 
     def fund(self, point: OutPoint, outpoint: Outpoint, output: Output, script: bytes) -> None:
         """Name an output that is on the chain before the story begins.
@@ -62,18 +65,32 @@ class Book:
         self._funds[point] = output
         self._outputs[point] = TxOut(output.amount, script)
 
-    def add(self, transaction: bytes, template: Template, signed_by: frozenset[str] | None = None) -> bytes:
+    def add(
+        self,
+        transaction: bytes,
+        template: Template,
+        signed_by: frozenset[str] | None = None,
+        places: Sequence[int] | None = None,
+    ) -> bytes:
         """Enter a transaction and return its txid; ``signed_by`` is None when ``template.signers`` all have signed.
 
-        Raises ``InputError`` naming the first field in which the bytes are not what the template says, ``ValueError``
-        when the template's name or the transaction stands for something else already.
+        ``places`` gives, for each output of the template, its index in the bytes: those of a commitment are in the
+        order of BIP-69. None: they are in the template's order. Raises ``InputError`` naming the first field in which
+        the bytes are not what the template says, ``ValueError`` when ``places`` is no such order, or when the
+        template's name or the transaction stands for something else already.
         """
         decoded = _decode(transaction)
-        problem = self._difference(decoded, template)
+        order = tuple(range(len(template.outputs))) if places is None else tuple(places)
+        if sorted(order) != list(range(len(template.outputs))):
+            raise ValueError(f"places {order} are no order of the {len(template.outputs)} outputs of '{template.name}'")
+        problem = self._difference(decoded, template, order)
         if problem:
             raise InputError(f"transaction '{template.name}'", problem, "bytes carry out their template")
         txid = bytes(decoded.GetTxid())
+        if self._places.get(txid, order) != order:
+            raise ValueError(f"transaction '{template.name}' is in the book with its outputs in another order")
         self._name(txid, template.name)
+        self._places[txid] = order
         known = Known(template, template.signers if signed_by is None else signed_by)
         if self._known.setdefault(transaction, known) != known:
             raise ValueError(f"transaction '{template.name}' is in the book with another meaning")
@@ -111,7 +128,9 @@ class Book:
 
     def point(self, outpoint: Outpoint) -> OutPoint:
         """The outpoint, as an input names it, of a transaction in the book."""
-        return OutPoint(self._txids[outpoint.transaction], outpoint.index)
+        txid = self._txids[outpoint.transaction]
+        places = self._places.get(txid)
+        return OutPoint(txid, places[outpoint.index] if places else outpoint.index)
 
     def output(self, point: OutPoint) -> TxOut:
         """The output, as its transaction has it, of a transaction in the book."""
@@ -135,9 +154,11 @@ class Book:
     def _outpoint(self, prevout: object) -> Outpoint:
         """The name of an outpoint; one outside the book is named by its txid, so that nothing else has its name."""
         point = OutPoint(prevout.hash, prevout.n)  # type: ignore[attr-defined]
-        return Outpoint(self._names.get(point.txid, point.txid[::-1].hex()), point.index)
+        places = self._places.get(point.txid, ())
+        index = places.index(point.index) if point.index in places else point.index
+        return Outpoint(self._names.get(point.txid, point.txid[::-1].hex()), index)
 
-    def _difference(self, decoded: CTransaction, template: Template) -> str:
+    def _difference(self, decoded: CTransaction, template: Template, places: tuple[int, ...]) -> str:
         """The first field in which the bytes are not what the template says; empty when they are."""
         counts = (len(decoded.vin), len(decoded.vout))
         if counts != (len(template.spends), len(template.outputs)):
@@ -149,9 +170,10 @@ class Book:
                 return f"input {index} spends {outpoint}, not {spend.outpoint}"
             if lock != spend.relative_lock:
                 return f"input {index} waits {lock} blocks, not {spend.relative_lock}"
-        for index, (output, paid) in enumerate(zip(template.outputs, decoded.vout, strict=True)):
-            if paid.nValue != output.amount:
-                return f"output {index} pays {paid.nValue} sat, not {output.amount}"
+        for index, (output, place) in enumerate(zip(template.outputs, places, strict=True)):
+            paid = decoded.vout[place].nValue
+            if paid != output.amount:
+                return f"output {index} pays {paid} sat, not {output.amount}"
         if _lock_time(decoded) != template.lock_time:
             return f"has lock time {_lock_time(decoded)}, not {template.lock_time}"
         return ""
@@ -250,8 +272,10 @@ def _relative_lock(decoded: CTransaction, index: int) -> int | None:
 
 
 def _lock_time(decoded: CTransaction) -> int:
-    """The height above which a transaction is valid; 0 when every input switches that off."""
+    """The height above which a transaction is valid; 0 when every input switches that off, and for a commitment."""
     if all(item.nSequence == _FINAL for item in decoded.vin):
+        return 0
+    if decoded.nLockTime >> 24 == _COMMITMENT_LOCK_TIME:
         return 0
     if decoded.nLockTime >= _LOCK_TIME_IS_SECONDS:
         raise InputError("lock time", "counts seconds, not blocks", "BIP-65")
