@@ -1,7 +1,7 @@
 """The command line: ``superscalar-ref COMMAND …``.
 
-Each command is one module of ``superscalar_ref.commands`` with ``configure(parser)`` and ``run(args) -> exit code``; only
-the module of the chosen command is imported, so that starting costs little.
+Each command is one module of ``superscalar_ref.commands`` with ``configure(parser)`` and ``run(args) -> exit code``;
+only the module of the chosen command is imported, so that starting costs little.
 """
 
 from __future__ import annotations
@@ -26,9 +26,7 @@ COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 well, 1 something is off, 2 bad input."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    parser = argparse.ArgumentParser(
-        prog="superscalar-ref", description="The specification of SuperScalar that runs."
-    )
+    parser = argparse.ArgumentParser(prog="superscalar-ref", description="The specification of SuperScalar that runs.")
     parser.add_argument("--version", action="version", version=f"superscalar-ref {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     chosen = next((word for word in arguments if not word.startswith("-")), None)

@@ -71,7 +71,7 @@ class Action:
     """Something that the party must do, in this order, after a step: ``persist`` before what depends on it."""
 
     kind: str
-    """persist | send | broadcast | alert, as others see them; nonce | keep | sign | forget for the signer's own secrets."""
+    """persist | send | broadcast | alert, as others see them; nonce | keep | sign | forget, the signer's own."""
     name: str
     """The record, message, transaction or alert."""
     to: str = ""

@@ -3,7 +3,7 @@
 Laws of this module:
 
 * Every change of state is a step of a table. This module only carries facts from one machine to another (what is
-  held, what is recorded, whether the tree is on chain), and lets a party take its own steps as soon as they are allowed.
+  held, what is recorded, whether the tree is on chain), and lets a party take its own steps as soon as it may.
 * Actions come out in the order in which they must be done: what is persisted is durable before the next one begins.
 * ``durable`` is what a crash leaves; ``recover`` starts over from it, with no session open and no nonce.
 

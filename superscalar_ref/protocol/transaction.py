@@ -3,8 +3,8 @@
 These templates are the one source of every transaction in the project. ``realise/`` turns them into bytes and
 signatures; the checker plays its games on them; the planner adds up their weight. Nobody draws a second picture.
 
-Names are deterministic strings that every party computes alike, such as ``state:0.1@2.0`` (node 0.1, versions 2 and 0 on the
-path to it). Two different transactions never share a name.
+Names are deterministic strings that every party computes alike, such as ``state:r.1@2.0`` (node r.1, versions 2 and 0
+on the path to it). Two different transactions never share a name.
 """
 
 from __future__ import annotations
