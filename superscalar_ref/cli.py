@@ -10,6 +10,7 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from superscalar_ref import __version__
 from superscalar_ref.errors import SuperscalarError
@@ -23,10 +24,18 @@ COMMANDS = {
 }
 
 
+class OneLineParser(argparse.ArgumentParser):
+    """A parser whose complaint is one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong with the arguments, and leave with exit code 2."""
+        self.exit(2, f"{self.prog}: {message} [see {self.prog} --help]\n")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 well, 1 something is off, 2 bad input."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    parser = argparse.ArgumentParser(prog="superscalar-ref", description="The specification of SuperScalar that runs.")
+    parser = OneLineParser(prog="superscalar-ref", description="The specification of SuperScalar that runs.")
     parser.add_argument("--version", action="version", version=f"superscalar-ref {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     chosen = next((word for word in arguments if not word.startswith("-")), None)
