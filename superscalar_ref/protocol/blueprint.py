@@ -6,9 +6,8 @@ Laws of this module:
   the same blueprint, down to the satoshi.
 * Building goes from the root down, since a child names its parent (D-4).
 * A name is never used for two different transactions: it carries the versions of every DW node above it.
-
-* A name is never used for two different transactions: it carries the version of every DW node above it.
-one for each version, spends the kickoff's output after a relative lock that is shorter for a newer version.
+* A kickoff has no relative lock; a state, one for each version, spends the kickoff's output after a relative lock that
+  is shorter for a newer version.
 """
 
 from __future__ import annotations
@@ -304,6 +303,9 @@ def funding_amount(terms: Terms, contents: Mapping[str, LeafContents]) -> int:
 
 def check_contents(terms: Terms, contents: Mapping[str, LeafContents]) -> None:
     """Refuse contents that do not fit the tree or hold dust. Raises ``InputError`` (R-LEAF-CONTENTS, R-DUST)."""
+    strangers = contents.keys() - {leaf.path for leaf in terms.tree.leaves()}
+    if strangers:
+        raise InputError(f"leaf {min(strangers)}", "is not in the tree", "R-LEAF-CONTENTS")
     for node in terms.tree.nodes():
         if node.kind is not NodeKind.LEAF:
             continue
@@ -324,13 +326,57 @@ def check_contents(terms: Terms, contents: Mapping[str, LeafContents]) -> None:
                 raise InputError(place, f"a stock output of {stock} sat is dust", "R-DUST")
 
 
+CHOICES: Mapping[str, tuple[str, ...]] = {
+    "stock_lock": ("csv", "cltv-before", "cltv-after"),
+    "end_default": ("inverted", "classic", "both"),
+    "alternates": tuple(ALTERNATES),
+    "kickoffs": ("every", "root"),
+}
+"""The values of those fields of ``Locks`` that choose a design."""
+
+
+def check_terms(terms: Terms) -> None:
+    """Refuse terms that no factory can have. Raises ``InputError`` (R-TERMS)."""
+    if terms.lsp in terms.tree.clients:
+        raise InputError("terms", f"'{terms.lsp}' cannot be both the LSP and a client", "R-TERMS")
+    for name, known in CHOICES.items():
+        value = getattr(terms.locks, name)
+        if value not in known:
+            raise InputError(f"terms: {name}", f"'{value}' is none of {', '.join(known)}", "R-TERMS")
+    economy, locks = terms.economy, terms.locks
+    least = {"feerate": (economy.feerate, 0), "anchor": (economy.anchor, 0), "dust": (economy.dust, 0)}
+    least |= {"step": (locks.step, 1), "states": (locks.states, 1), "to_self_delay": (locks.to_self_delay, 1)}
+    least |= {"stock_lock_blocks": (locks.stock_lock_blocks, 1), "expiry_gap": (locks.expiry_gap, 0)}
+    least["end"] = (locks.end, locks.stock_lock_blocks + 1 if locks.stock_lock == "cltv-before" else 1)
+    for name, (number, smallest) in least.items():
+        if number < smallest:
+            raise InputError(f"terms: {name}", f"must be at least {smallest}, not {number}", "R-TERMS")
+    coins = [outpoint for outpoint, _ in terms.coins]
+    if not coins or len(set(coins)) < len(coins) or any(amount < 0 for _, amount in terms.coins):
+        raise InputError("terms: coins", "at least one is needed, each once, none below 0 sat", "R-TERMS")
+
+
+def check_versions(terms: Terms, versions: Mapping[str, int]) -> None:
+    """Refuse versions that do not fit the tree. Raises ``InputError`` (R-ODOMETER)."""
+    counters = {node.path for node in terms.tree.nodes() if node.has_counter}
+    for path in sorted(counters ^ versions.keys()):
+        what = "has no version" if path in counters else "has no counter"
+        raise InputError(f"node {path}", what, "R-ODOMETER")
+    for path, index in versions.items():
+        if not 0 <= index < terms.locks.states:
+            raise InputError(f"node {path}", f"there is no state {index} among {terms.locks.states}", "R-ODOMETER")
+
+
 def build(terms: Terms, versions: Mapping[str, int], contents: Mapping[str, LeafContents]) -> Blueprint:
     """The blueprint of one version of a factory (P1242 'Arity and tree structuring'; D-3, D-4, D-9, D-11, D-12).
 
     ``versions`` gives each DW node's newest index by path, ``contents`` each leaf's. Raises ``InputError`` when they do
     not fit the tree, hold dust, or when the coins do not cover the funding output.
     """
+    check_terms(terms)
+    check_versions(terms, versions)
     check_contents(terms, contents)
+    versions = {node.path: versions[node.path] for node in terms.tree.nodes() if node.has_counter}
     builder = _Builder(terms, versions, contents)
     builder.funding()
     builder.node(terms.tree.root, Outpoint(FUNDING, 0), (), "funding")
