@@ -367,17 +367,21 @@ def check_versions(terms: Terms, versions: Mapping[str, int]) -> None:
             raise InputError(f"node {path}", f"there is no state {index} among {terms.locks.states}", "R-ODOMETER")
 
 
-def build(terms: Terms, versions: Mapping[str, int], contents: Mapping[str, LeafContents]) -> Blueprint:
+def build(
+    terms: Terms, versions: Mapping[str, int], contents: Mapping[str, LeafContents], party: str | None = None
+) -> Blueprint:
     """The blueprint of one version of a factory (P1242 'Arity and tree structuring'; D-3, D-4, D-9, D-11, D-12).
 
-    ``versions`` gives each DW node's newest index by path, ``contents`` each leaf's. Raises ``InputError`` when they do
-    not fit the tree, hold dust, or when the coins do not cover the funding output.
+    ``versions`` gives each DW node's newest index by path, ``contents`` each leaf's. With ``party``, a client, only what
+    hangs on its own path from the root: a client has a part in nothing else. Raises ``InputError`` when they do not fit
+    the tree, hold dust, or when the coins do not cover the funding output; or for a party that is not in the tree.
     """
     check_terms(terms)
     check_versions(terms, versions)
     check_contents(terms, contents)
     versions = {node.path: versions[node.path] for node in terms.tree.nodes() if node.has_counter}
-    builder = _Builder(terms, versions, contents)
+    path = None if party in (None, terms.lsp) else frozenset(node.path for node in terms.tree.path_to(str(party)))
+    builder = _Builder(terms, versions, contents, path)
     builder.funding()
     builder.node(terms.tree.root, Outpoint(FUNDING, 0), (), "funding")
     return Blueprint(terms, dict(versions), dict(contents), builder.templates)
@@ -391,10 +395,18 @@ def fresh_versions(tree: Tree) -> dict[str, int]:
 class _Builder:
     """Walks the tree from the root down and collects templates."""
 
-    def __init__(self, terms: Terms, versions: Mapping[str, int], contents: Mapping[str, LeafContents]) -> None:
+    def __init__(
+        self,
+        terms: Terms,
+        versions: Mapping[str, int],
+        contents: Mapping[str, LeafContents],
+        path: frozenset[str] | None,
+    ) -> None:
         self.terms = terms
         self.versions = versions
         self.contents = contents
+        self.path = path
+        """Paths of the only nodes that are wanted; None for all."""
         self.money = node_money(terms, contents)
         self.templates: dict[str, Template] = {}
 
@@ -462,6 +474,8 @@ class _Builder:
 
     def node(self, node: Node, parent: Outpoint, above: tuple[int, ...], parent_kind: str) -> None:
         """The transactions of one node, and all below it, on the output ``parent`` of its parent."""
+        if self.path is not None and node.path not in self.path:
+            return
         self.alternate(parent, node, parent_kind)
         if node.kind is NodeKind.STATIC:
             self.static(node, parent, above)

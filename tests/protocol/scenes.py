@@ -1,8 +1,7 @@
 """A world of parties without bytes: who sends what to whom, what is durable, and what must never happen.
 
-``World`` carries out the actions of ``protocol/participant.py`` with symbolic nonces and signatures, loses what a crash loses,
-and raises ``Broken`` as soon as something happens that an owner would not accept, whatever the tables say. The scenes below it
-are short stories; ``test_guards_matter`` plays each with a table that lacks one guard or one effect.
+``World`` carries out the actions of ``protocol/participant.py`` with symbolic nonces and signatures, loses what a crash
+loses, and raises ``Broken`` as soon as something happens that an owner would not accept, whatever the tables say.
 """
 
 from __future__ import annotations
@@ -355,7 +354,7 @@ class World:
         return frozenset(own | set(ram.nonces.items()))
 
     def _sign(self, who: str, statuses: set[str], action: Action) -> None:
-        plan, template = self._template(action.name)
+        plan, _ = self._template(action.name)
         ram = self._ram(who, action.name)
         disk = self.disk[who]
         demand(not self.parties[who].signer.tree_on_chain, f"{who} signed with the tree on chain")

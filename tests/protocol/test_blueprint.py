@@ -190,6 +190,22 @@ def test_kits_are_closed_under_needs_and_can_be_signed_children_first(shape: dic
             assert f"commitment:{party}@" in "".join(kit)
 
 
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_a_clients_own_part_is_all_that_it_signs_and_needs(shape: dict[str, Any]) -> None:
+    terms = terms_of(**shape)
+    whole = fresh(terms)
+    for client in terms.tree.clients:
+        part = build(terms, whole.versions, whole.contents, client)
+        assert all(whole.templates[name] == template for name, template in part.templates.items())
+        assert part.kit(client) == whole.kit(client)
+        assert all(part.needs(client, name) == whole.needs(client, name) for name in part.kit(client))
+        assert (part.path(client), part.owed(client)) == (whole.path(client), whole.owed(client))
+        signed = {name for name, template in whole.templates.items() if client in template.signers}
+        assert signed <= part.templates.keys()
+    with pytest.raises(InputError):
+        build(terms, whole.versions, whole.contents, "stranger")
+
+
 def alternates(blueprint: Blueprint) -> list[Template]:
     return [template for template in blueprint.templates.values() if template.kind is Kind.ALTERNATE]
 
@@ -246,7 +262,7 @@ def test_the_classic_end_and_both_ends() -> None:
                     if output.lock_path:
                         assert (output.lock_path.kind, output.lock_path.blocks) == (LockKind.CLTV, height)
                         expiry = blueprint.templates[f"expiry:{template.name}#{index}"]
-                        assert (expiry.lock_time, expiry.signers) == (height, {"L"})
+                        assert (expiry.lock_time, expiry.signers) == (height, frozenset("L"))
     assert alternates(both)
 
 

@@ -1,8 +1,8 @@
 """Every guard and every effect of the three tables earns its place.
 
-For each (transition, guard) and (transition, effect) there is a scene: with the table as it is, the scene ends well; without that one
-guard or effect, something happens that its owner would not accept. A guard or effect without a scene fails the test, and so does
-one whose removal nobody notices.
+For each (transition, guard) and (transition, effect) there is a scene: with the table as it is, the scene ends well;
+without that one guard or effect, something happens that its owner would not accept. A guard or effect without a scene
+fails the test, and so does one whose removal nobody notices.
 """
 
 from __future__ import annotations
@@ -882,7 +882,7 @@ def _without(identity: str, name: str) -> Machines:
 
 
 CHOOSE = {("SES-2", "last_nonce"), ("SES-6", "last_partial")}
-"""Guards that choose between two rows of one event: what the one does not take, the other does, and nothing is refused."""
+"""Guards that choose between two rows of one event: what the one does not take, the other does."""
 
 
 def test_every_guard_and_every_effect_has_its_scene_and_no_scene_is_left_over() -> None:

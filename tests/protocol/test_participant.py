@@ -1,7 +1,7 @@
 """Whole ceremonies in memory: parties, mail that is lost, doubled and reordered, crashes between any two actions.
 
-``World`` raises ``Broken`` by itself: for a signature before its children or its record, a second message for one outpoint and
-slot, a nonce used twice or kept, money in an unsigned tree, a refused event that changed something.
+``World`` raises ``Broken`` by itself: for a signature before its children or its record, a second message for one
+outpoint and slot, a nonce used twice or kept, money in an unsigned tree, a refused event that changed something.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def test_a_collector_with_slower_children_keeps_the_partial_signatures_of_the_qu
             world.post()
     state = next(t.name for t in world.first.templates if t.name.startswith("state:r@"))
     session = world.parties[LSP].signer.sessions[state]
-    assert (session.status, session.partials) == ("nonces_in", {"A"})
+    assert (session.status, session.partials) == ("nonces_in", frozenset("A"))
     world.mail += slow
     world.pump()
     assert world.factory.status == "signed"

@@ -1,0 +1,151 @@
+"""Each row of the client's table taken once, and each guard at its boundary, from the words of its rule."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from superscalar_ref.errors import Refused
+from superscalar_ref.machine.step import Stepped, step
+from superscalar_ref.machine.types import Event
+from superscalar_ref.protocol.client import Client, Limits, version_key
+from superscalar_ref.protocol.participant import machines
+
+LIMITS = Limits(ceiling=20, margin=2, life=30, depth=3)
+KIT = frozenset({"kickoff", "state"})
+BASE = Client(
+    "active", "A", "L", LIMITS, promised=5, version="0.0", owed=5, kit=frozenset({"old"}), newest_agreed="0.0"
+)
+PENDING = replace(BASE, pending="0.1", pending_owed=6, pending_kit=KIT, newest_agreed="0.1")
+OFFER: dict[str, Any] = {
+    "balance": 5,
+    "funding_claimed": "x",
+    "funding_computed": "x",
+    "exit_blocks": 18,
+    "height": 70,
+    "end": 100,
+    "version": "0.0",
+    "kit": KIT,
+}
+FIRST = Client("verifying", "A", "L", LIMITS, promised=5)
+
+
+def take(context: Client, name: str, by: str, **fields: Any) -> Stepped[Client]:
+    return step(machines().client, context, Event.of(name, by, **fields))
+
+
+def kinds(stepped: Stepped[Client]) -> list[tuple[str, str]]:
+    return [(action.kind, action.name) for action in stepped.actions]
+
+
+def test_an_invitation_is_answered_with_keys() -> None:
+    done = take(Client("invited", "A", "L", LIMITS), "invitation", "L", balance=5)
+    assert (done.transition_id, done.context) == ("CLI-1", FIRST)
+    assert kinds(done) == [("send", "join")]
+
+
+def test_a_proposal_at_every_limit_is_agreed_to() -> None:
+    done = take(FIRST, "proposal", "L", **OFFER)
+    assert (done.transition_id, done.context.status, done.context.newest_agreed) == ("CLI-2", "signing", "0.0")
+    assert (done.context.pending, done.context.pending_owed, done.context.pending_kit) == ("0.0", 5, KIT)
+    assert kinds(done) == [("persist", "terms"), ("send", "agreement")]
+
+
+@pytest.mark.parametrize(("status", "row", "to"), [("signing", "CLI-3", "holding"), ("updating", "CLI-6", "active")])
+def test_a_complete_kit_is_counted_durably_before_anybody_hears_of_it(status: str, row: str, to: str) -> None:
+    done = take(replace(PENDING, status=status, held=KIT), "kit_complete", "A")
+    assert (done.transition_id, done.context.status) == (row, to)
+    assert (done.context.version, done.context.owed, done.context.kit) == ("0.1", 6, KIT)
+    assert (done.context.pending, done.context.pending_owed, done.context.pending_kit) == ("", 0, frozenset())
+    assert kinds(done) == [("persist", "counted"), ("send", "kit_complete")]
+    assert done.actions[1]["version"] == "0.1"
+
+
+def test_an_update_is_used_up_durably_before_the_agreement_leaves() -> None:
+    done = take(BASE, "update_proposal", "L", version="0.1", balance=5, kit=KIT)
+    assert (done.transition_id, done.context.status, done.context.newest_agreed) == ("CLI-5", "updating", "0.1")
+    assert done.context.version == "0.0"
+    assert kinds(done) == [("persist", "pending"), ("send", "agreement")]
+
+
+def test_an_update_that_is_broken_off_stays_used_up() -> None:
+    done = take(replace(PENDING, status="updating"), "update_aborted", "A")
+    assert (done.transition_id, done.context.status, done.context.newest_agreed) == ("CLI-7", "active", "0.1")
+    assert (done.context.version, done.context.pending) == ("0.0", "")
+    assert kinds(done) == [("abort", "sessions")]
+
+
+ROWS: list[tuple[str, str, str, str, str, list[tuple[str, str]]]] = [
+    ("holding", "funding_confirmed", "chain", "CLI-4", "active", [("persist", "status")]),
+    ("active", "close_proposal", "L", "CLI-8", "closing", [("persist", "status"), ("send", "agreement")]),
+    ("closing", "close_confirmed", "chain", "CLI-9", "left", [("persist", "status")]),
+    ("exiting", "close_confirmed", "chain", "CLI-9", "left", [("persist", "status")]),
+    *[
+        (status, event, by, row, "exiting", [("abort", "sessions"), ("persist", "status")])
+        for event, by, row in (("start_exit", "A", "CLI-10"), ("tree_confirmed", "chain", "CLI-11"))
+        for status in ("holding", "active", "updating", "closing")
+    ],
+    ("exiting", "kickoff_confirmed", "chain", "CLI-12", "waiting", [("persist", "status")]),
+    ("waiting", "kickoff_confirmed", "chain", "CLI-12", "waiting", [("persist", "status")]),
+    ("waiting", "state_confirmed", "chain", "CLI-13", "exiting", [("persist", "status")]),
+    ("waiting", "leaf_confirmed", "chain", "CLI-14", "on_chain", [("persist", "status")]),
+    ("on_chain", "commitment_confirmed", "chain", "CLI-15", "settling", [("persist", "status")]),
+    ("settling", "sweep_confirmed", "chain", "CLI-16", "swept", [("persist", "status")]),
+    *[
+        (status, "alternate_confirmed", "chain", "CLI-17", "paid", [("abort", "sessions"), ("persist", "status")])
+        for status in ("holding", "active", "updating", "closing", "exiting", "waiting", "on_chain")
+    ],
+    *[
+        (status, "abort", by, "CLI-18", "left", [("abort", "sessions"), ("persist", "status")])
+        for status in ("verifying", "signing")
+        for by in ("A", "L")
+    ],
+]
+
+
+@pytest.mark.parametrize(("status", "event", "by", "row", "to", "actions"), ROWS)
+def test_a_row_is_taken(status: str, event: str, by: str, row: str, to: str, actions: list[tuple[str, str]]) -> None:
+    done = take(replace(BASE, status=status), event, by, depth=3, balance=5)
+    assert (done.transition_id, done.context.status, kinds(done)) == (row, to, actions)
+    assert (done.context.version, done.context.owed, done.context.kit) == ("0.0", 5, frozenset({"old"}))
+
+
+REFUSED: list[tuple[Client, str, str, dict[str, Any], str]] = [
+    (FIRST, "proposal", "L", {**OFFER, "balance": 4}, "balance_as_promised"),
+    (FIRST, "proposal", "L", {**OFFER, "funding_claimed": "y"}, "funding_recomputed"),
+    (FIRST, "proposal", "L", {**OFFER, "exit_blocks": 19}, "exit_within_ceiling"),
+    (FIRST, "proposal", "L", {**OFFER, "height": 71}, "end_leaves_time"),
+    (FIRST, "proposal", "B", OFFER, "wrong_sender"),
+    (replace(PENDING, status="signing", held=frozenset({"state"})), "kit_complete", "A", {}, "kit_held"),
+    (replace(PENDING, status="updating", held=frozenset({"state"})), "kit_complete", "A", {}, "kit_held"),
+    (replace(PENDING, status="updating", held=KIT), "kit_complete", "L", {}, "wrong_sender"),
+    (replace(BASE, newest_agreed="0.1"), "update_proposal", "L", {"version": "0.1", "balance": 5}, "version_is_newer"),
+    (BASE, "update_proposal", "L", {"version": "0.1", "balance": 4}, "balance_not_less"),
+    (BASE, "close_proposal", "L", {"balance": 4}, "close_pays_in_full"),
+    *[
+        (replace(BASE, status=status), event, "chain", {"depth": 2}, "deep_enough")
+        for status, event in (
+            ("holding", "funding_confirmed"),
+            ("closing", "close_confirmed"),
+            ("settling", "sweep_confirmed"),
+            ("active", "alternate_confirmed"),
+        )
+    ],
+]
+
+
+@pytest.mark.parametrize(("context", "name", "by", "fields", "guard"), REFUSED)
+def test_a_false_guard_refuses_by_name(context: Client, name: str, by: str, fields: dict[str, Any], guard: str) -> None:
+    before = replace(context)
+    with pytest.raises(Refused) as caught:
+        take(context, name, by, **{"kit": KIT, **fields})
+    assert (caught.value.guard, caught.value.state) == (guard, context.status)
+    assert context == before
+
+
+def test_versions_compare_like_odometers() -> None:
+    ordered = ["", "0.0", "0.1", "0.9", "0.10", "1.0", "1.0.1", "2"]
+    assert sorted(ordered, key=version_key) == ordered
+    assert version_key("-") == ()
