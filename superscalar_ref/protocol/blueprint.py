@@ -372,9 +372,10 @@ def build(
 ) -> Blueprint:
     """The blueprint of one version of a factory (P1242 'Arity and tree structuring'; D-3, D-4, D-9, D-11, D-12).
 
-    ``versions`` gives each DW node's newest index by path, ``contents`` each leaf's. With ``party``, a client, only what
-    hangs on its own path from the root: a client has a part in nothing else. Raises ``InputError`` when they do not fit
-    the tree, hold dust, or when the coins do not cover the funding output; or for a party that is not in the tree.
+    ``versions`` gives each DW node's newest index by path, ``contents`` each leaf's. With ``party``, a client, only
+    what hangs on its own path from the root: a client has a part in nothing else. Raises ``InputError`` when they do
+    not fit the tree, hold dust, or when the coins do not cover the funding output; or for a party that is not in the
+    tree.
     """
     check_terms(terms)
     check_versions(terms, versions)
