@@ -126,7 +126,7 @@ class Archive:
             if wrong:
                 known = "missing" if wrong[0] in paths else "of no node of the tree"
                 raise InputError(f"{what} of '{wrong[0]}'", f"are {known}", "R-LEAF-CONTENTS")
-        return build(self.terms, record.versions, record.contents)
+        return build(self.terms, record.versions, record.contents, self.me)
 
     def _check_unchanged(self, blueprint: Blueprint) -> None:
         """Refuse a version that asks for other outputs of a transaction that stands.

@@ -22,6 +22,7 @@ from superscalar_ref.protocol.blueprint import (
     Locks,
     Terms,
     build,
+    close,
     fresh_versions,
 )
 from superscalar_ref.protocol.shape import Shape, grow
@@ -171,3 +172,20 @@ def test_no_satoshi_is_made_or_lost(leaf_k: int) -> None:
     pairs = list(nodes_paid(blueprint(leaf_k=leaf_k)))
     assert pairs
     assert all(held == paid for held, paid in pairs)
+
+
+@pytest.mark.parametrize("leaf_k", [1, 2])
+def test_a_client_s_own_part_is_what_the_whole_has_for_it(leaf_k: int) -> None:
+    plan = blueprint(leaf_k=leaf_k)
+    for client in CLIENTS:
+        own = build(plan.terms, plan.versions, plan.contents, client)
+        assert own.kit(client) == plan.kit(client)
+        assert own.path(client) == plan.path(client)
+        assert own.owed(client) == plan.owed(client)
+        assert all(own.needs(client, name) == plan.needs(client, name) for name in own.kit(client))
+        assert all(plan.templates[name] == template for name, template in own.templates.items())
+        assert {name for name, one in plan.templates.items() if client in one.signers} <= own.templates.keys()
+        assert close(own, 0) == close(plan, 0)
+    assert build(plan.terms, plan.versions, plan.contents, LSP).templates == plan.templates
+    with pytest.raises(InputError, match="Z"):
+        build(plan.terms, plan.versions, plan.contents, "Z")
