@@ -20,6 +20,7 @@ COMMANDS = {
     "tree": "plan the tree of a factory: transactions, exit times, fees, blast radius",
     "machines": "list the state machines, or show one",
     "diagrams": "draw the state machines, or check that the committed drawings are current",
+    "check": "decide the properties as games, or show how a wrong design breaks one",
     "vectors": "check files of test vectors against this implementation",
 }
 

@@ -40,6 +40,7 @@ _LEAST = (
 _PAYMENTS = ("exit_margin_blocks", "htlc_cutoff_blocks")
 """About payments in flight, which these games do not have: left open, and so are the constraints that name them."""
 _CHOICES = ("end_default", "alternates", "stock_lock")
+_LONG = 8
 _REACH = 400
 """A tight value that is further away than this many blocks is not looked for: no small factory needs it."""
 
@@ -132,10 +133,10 @@ def tight_values(parameters: ParameterSet, configuration: Configuration, choices
     for parameter in parameters.parameters:
         if parameter.name not in (*values, *_GREATEST, *_LEAST, *_PAYMENTS):
             values[parameter.name] = parameter.default
-    # An absence that no constraint bounds becomes one block longer than the client's, and so on down the list.
+    # An absence that no constraint bounds is longer than what it must not exceed: by a block, or by more than the margins.
     beyond = configuration.absence
     for name in _GREATEST:
-        beyond += 1
+        beyond += 1 if name != "signing_absence_blocks" else _LONG
         values[name] = _tight(parameters, name, values, range(beyond, -1, -1))
         beyond = int(values[name])
     for name in _LEAST:

@@ -134,6 +134,10 @@ class World:
         self._offers[key] = offer
         return offer
 
+    def offers(self) -> tuple[Offer, ...]:
+        """Every version that was offered so far."""
+        return tuple(self._offers.values())
+
     def close(self, offer: Offer, less: int, attempt: int) -> Template:
         """A cooperative close that pays by ``offer``'s version, or the hero ``less`` units less."""
         template = b.close(offer.blueprint, attempt)

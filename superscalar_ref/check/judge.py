@@ -1,0 +1,410 @@
+"""Deciding the properties of ``spec/properties.toml`` on the configurations, for one specification.
+
+A *job* is one configuration, one choice of the words (which default, which alternates) and one hero: it explores the
+off-chain part once and plays the games of all properties on each scene. Jobs do not touch each other, so they run side
+by side; their order, and so every verdict and trace, is fixed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from superscalar_ref.check import ceremony
+from superscalar_ref.check.arena import Arena
+from superscalar_ref.check.configurations import Configuration, Values, allowed_choices, tight_values
+from superscalar_ref.check.explore import Explorer, Reached, Scene
+from superscalar_ref.check.game import Solution, solve
+from superscalar_ref.check.situations import (
+    arena,
+    by_leaf,
+    by_the_end,
+    counts,
+    held,
+    never_back,
+    newest_only,
+    policy,
+)
+from superscalar_ref.check.trace import Trace, mined
+from superscalar_ref.check.world import LSP, Plot, World
+from superscalar_ref.protocol.participant import Machines, bind_machines
+from superscalar_ref.protocol.strategy import Strategy
+from superscalar_ref.protocol.transaction import Kind, Template
+from superscalar_ref.spec.specification import Specification
+
+CEREMONIES = ("P-SIGNED-CHILDREN-FIRST", "P-ONE-SPEND-PER-OUTPOINT", "P-NONCE-ONCE")
+CLIENT = ("P-EXIT-ALWAYS", "P-EXIT-INSURED", "P-EXIT-BEFORE-END", "P-ABSENT-CLIENT-PAID")
+BOTH = ("P-NEWEST-WINS", "P-NO-THEFT", "P-STRATEGY-WINS", "P-KIT-COMPLETE", "P-VALUE-CONSERVED")
+STATIC = ("P-BLAST-BOUNDED",)
+SOMETIMES = "-SOMETIMES"
+KNOWN = (*CLIENT, "P-LSP-EXIT", *BOTH, *STATIC, *CEREMONIES)
+"""Every property that is decided here; each has a ``sometimes`` of the same name with ``-SOMETIMES``."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was found about one property."""
+
+    property: str
+    holds: bool = True
+    cases: int = 0
+    """Games played, or situations looked at."""
+    states: int = 0
+    edges: int = 0
+    worst_block: int | None = None
+    """Latest height at which the hero owns what it counts on, from the agreement at height 0."""
+    worst_where: str = ""
+    trace: Trace | None = None
+    examples: int = 0
+    """Cases of what the property is about, for its ``sometimes``."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One hero in one configuration, or the ceremonies (no hero)."""
+
+    configuration: Configuration | None
+    choices: tuple[tuple[str, str], ...] = ()
+    hero: str = ""
+    default: bool = True
+    """Whether the words are the specification's defaults."""
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        if self.configuration is None:
+            return "ceremonies"
+        words = "" if self.default else " " + "/".join(word for _, word in self.choices)
+        return f"{self.configuration.id}{words} {self.hero}"
+
+
+@dataclass(frozen=True)
+class Design:
+    """What is judged: a specification, a strategy, and what a variant changes beyond them."""
+
+    specification: Specification
+    strategy: Strategy
+    configurations: tuple[Configuration, ...]
+    plot: Plot = field(default_factory=Plot)
+
+    def tables(self) -> Machines:
+        """The tables with their rules. Raises ``SpecError`` as ``bind`` does."""
+        machine = self.specification.machine
+        return bind_machines(machine("session"), machine("client"), machine("factory"))
+
+
+def jobs(design: Design, properties: Iterable[str]) -> list[Job]:
+    """What has to be run to decide ``properties``, the dearest first."""
+    wanted = {name.removesuffix(SOMETIMES) for name in properties}
+    found: list[Job] = []
+    if wanted & set(CEREMONIES):
+        found.append(Job(None))
+    parameters = design.specification.parameters
+    fixed = {"stock_lock": str(parameters["stock_lock"].default)}
+    on_choices = wanted & {"P-EXIT-ALWAYS", "P-LSP-EXIT", "P-EXIT-BEFORE-END", *BOTH}
+    for configuration in sorted(design.configurations, key=lambda c: -len(c.clients)):
+        for number, choices in enumerate(allowed_choices(parameters, fixed)):
+            if number > 0 and not on_choices:
+                continue
+            words = tuple((name, word) for name, word in choices.items() if name != "stock_lock")
+            # The least of the symmetrical clients stands for all of them.
+            if wanted & {*CLIENT, *BOTH, *STATIC}:
+                found.append(Job(configuration, words, configuration.clients[0], number == 0))
+            if wanted & {"P-LSP-EXIT", *BOTH}:
+                found.append(Job(configuration, words, LSP, number == 0))
+    return found
+
+
+def run_job(design: Design, job: Job, properties: Iterable[str]) -> list[Verdict]:
+    """Decide what one job can say about ``properties``."""
+    wanted = {name.removesuffix(SOMETIMES) for name in properties}
+    if job.configuration is None:
+        return _ceremonies(design, wanted)
+    values: Values = tight_values(design.specification.parameters, job.configuration, dict(job.choices))
+    world = World(job.configuration, values, job.hero, design.plot)
+    return list(_Bench(design, job, world, wanted).verdicts())
+
+
+def merge(partial: Sequence[Verdict]) -> list[Verdict]:
+    """One verdict for each property from those of all jobs, in the order of ``KNOWN``."""
+    merged: dict[str, Verdict] = {}
+    for new in partial:
+        old = merged.get(new.property)
+        if old is None:
+            merged[new.property] = new
+            continue
+        later = (new.worst_block or -1) > (old.worst_block or -1)
+        merged[new.property] = Verdict(
+            new.property,
+            old.holds and new.holds,
+            old.cases + new.cases,
+            old.states + new.states,
+            old.edges + new.edges,
+            new.worst_block if later else old.worst_block,
+            new.worst_where if later else old.worst_where,
+            old.trace or new.trace,
+            old.examples + new.examples,
+        )
+    return sorted(merged.values(), key=lambda verdict: KNOWN.index(verdict.property))
+
+
+def judge(
+    design: Design, properties: Sequence[str], progress: Callable[[str, int, float], None] | None = None, cores: int = 1
+) -> list[Verdict]:
+    """Decide ``properties`` (ids, with or without ``-SOMETIMES``) on all configurations of ``design``.
+
+    ``progress`` hears of each finished job: its name, its states and its seconds.
+    """
+    todo = jobs(design, properties)
+    partial: list[Verdict] = []
+    for job, (verdicts, seconds) in zip(todo, _run(design, todo, tuple(properties), cores), strict=True):
+        partial += verdicts
+        if progress is not None:
+            progress(job.name, sum(v.states for v in verdicts), seconds)
+    return merge(partial)
+
+
+def _run(
+    design: Design, todo: Sequence[Job], properties: tuple[str, ...], cores: int
+) -> Iterator[tuple[list[Verdict], float]]:
+    if cores < 2 or len(todo) < 2:  # one core is one core
+        for job in todo:
+            yield _timed(design, job, properties)
+        return
+    from concurrent.futures import ProcessPoolExecutor  # noqa: PLC0415  # only where it is used
+
+    with ProcessPoolExecutor(cores) as pool:
+        running = [pool.submit(_timed, design, job, properties) for job in todo]
+        for future in running:
+            yield future.result()
+
+
+def _timed(design: Design, job: Job, properties: tuple[str, ...]) -> tuple[list[Verdict], float]:
+    begun = time.perf_counter()
+    return run_job(design, job, properties), time.perf_counter() - begun
+
+
+def _ceremonies(design: Design, wanted: set[str]) -> list[Verdict]:
+    found = ceremony.explore(design.tables().session, nonce_survives=design.plot.nonce_survives_crash)
+    verdicts = []
+    for name in CEREMONIES:
+        if name not in wanted:
+            continue
+        way = found.broken.get(name)
+        trace = None
+        if way is not None:
+            note = f"{name.removeprefix('P-').lower().replace('-', ' ')}: broken after these steps."
+            trace = Trace(name, ceremony.ME, "ceremonies", (), 1, 0, way, (), (), note)
+        verdicts.append(
+            Verdict(name, way is None, 1, found.states, found.edges, trace=trace, examples=int(name in found.seen))
+        )
+    return verdicts
+
+
+class _Bench:
+    """One job: its scenes and the games on them."""
+
+    def __init__(self, design: Design, job: Job, world: World, wanted: set[str]) -> None:
+        self.design = design
+        self.job = job
+        self.world = world
+        self.wanted = wanted
+        self.end = world.terms.locks.end
+        self.exploration = Explorer(world, design.tables()).run()
+        self.distinct = list(self._distinct())
+
+    def _distinct(self) -> Iterator[Reached]:
+        """One scene for each set of holdings, the one with the shortest story."""
+        seen = set()
+        for reached in self.exploration.scenes:
+            scene = reached.scene
+            if not counts(scene):
+                continue
+            key = (held(self.world, scene), scene.released, scene.counts_on, scene.owed, scene.elsewhere)
+            if key not in seen:
+                seen.add(key)
+                yield reached
+
+    def verdicts(self) -> Iterator[Verdict]:
+        client, default = self.world.role == "client", self.job.default
+        decide: list[tuple[str, bool, Callable[[str], Verdict]]] = [
+            ("P-EXIT-ALWAYS", client, lambda n: self._games(n, self._plain)),
+            ("P-EXIT-INSURED", client and default, lambda n: self._games(n, self._poor)),
+            ("P-EXIT-BEFORE-END", client, lambda n: self._games(n, self._by_the_end)),
+            ("P-ABSENT-CLIENT-PAID", client and default, lambda n: self._games(n, self._absent)),
+            ("P-LSP-EXIT", not client, lambda n: self._games(n, self._plain)),
+            ("P-NEWEST-WINS", True, lambda n: self._games(n, self._newest)),
+            ("P-NO-THEFT", True, self._no_theft),
+            ("P-STRATEGY-WINS", True, self._strategy),
+            ("P-KIT-COMPLETE", True, self._kits),
+            ("P-VALUE-CONSERVED", default, self._value),
+            ("P-BLAST-BOUNDED", client and default, self._blast),
+        ]
+        for name, applies, run in decide:
+            if name in self.wanted and applies:
+                yield run(name)
+
+    # Games
+
+    def _plain(self, scene: Scene) -> list[Arena]:
+        return by_leaf(self.world, scene, arena(self.world, scene))
+
+    def _poor(self, scene: Scene) -> list[Arena]:
+        return [arena(self.world, scene, coins=False)]
+
+    def _by_the_end(self, scene: Scene) -> list[Arena]:
+        return [by_the_end(game, self.end) for game in self._plain(scene)]
+
+    def _absent(self, scene: Scene) -> list[Arena]:
+        return [never_back(game, self.end) for game in self._poor(scene)]
+
+    def _newest(self, scene: Scene) -> list[Arena]:
+        return [newest_only(game) for game in self._plain(scene)]
+
+    def _games(self, name: str, games: Callable[[Scene], list[Arena]]) -> Verdict:
+        """Play ``games`` of every scene; the first lost one, with the shortest story, makes the trace."""
+        total = Verdict(name)
+        for reached in self.distinct:
+            for game in games(reached.scene):
+                found = solve(game)
+                total = self._add(total, found)
+                if not found.wins and total.trace is None:
+                    total = replace(total, holds=False, trace=self._trace(name, reached, game, found))
+                elif found.wins and total.examples == 0:
+                    total = replace(total, examples=int(self._example(name, reached.scene, game, found)))
+        return total
+
+    def _add(self, total: Verdict, found: Solution) -> Verdict:
+        worst, where = total.worst_block, total.worst_where
+        if found.worst_block is not None and (worst is None or found.worst_block > worst):
+            worst, where = found.worst_block, self.job.name
+        return replace(
+            total,
+            cases=total.cases + 1,
+            states=total.states + found.states,
+            edges=total.edges + found.edges,
+            worst_block=worst,
+            worst_where=where,
+        )
+
+    def _example(self, name: str, scene: Scene, game: Arena, found: Solution) -> bool:
+        """Whether this game is a case of what the property is about."""
+        if name in ("P-EXIT-INSURED", "P-ABSENT-CLIENT-PAID"):
+            paid = [n for r in found.trace for n in r.mined if self.world.catalog[n].kind is Kind.ALTERNATE]
+            return bool(paid)
+        if name == "P-EXIT-BEFORE-END":
+            values = self.world.values
+            budget = int(values["exit_budget_blocks"]) + game.exit_absence + game.confirmation
+            return found.worst_block is not None and found.worst_block >= self.world.deadline + budget
+        if name == "P-NEWEST-WINS":
+            return bool(game.forbidden & game.adversary_holds)
+        return not solve(game, lambda *_: ()).wins
+
+    def _trace(self, name: str, reached: Reached, game: Arena, found: Solution) -> Trace:
+        """The loss as the prescribed strategy meets it."""
+        told = solve(game, policy(self.design.strategy, self.world, game))
+        rounds = told.trace if told.amount <= found.amount else found.trace
+        return Trace(
+            name,
+            self._hero(game),
+            self.job.configuration.id if self.job.configuration else "",
+            self.job.choices,
+            game.owed,
+            found.amount,
+            reached.story,
+            rounds,
+            mined(self.world.catalog, rounds),
+            "" if found.amount >= 0 else "A state is confirmed that is older than the newest that it holds.",
+        )
+
+    def _hero(self, game: Arena) -> str:
+        return self.world.hero
+
+    def _no_theft(self, name: str) -> Verdict:
+        """Whoever always gets what it is owed has nothing stolen: theft is one of the two ways to lose."""
+        plain = self._games("P-EXIT-ALWAYS", self._plain)
+        stolen = plain.trace is not None and plain.trace.loss == "theft"
+        trace = replace(plain.trace, broken=name) if stolen and plain.trace is not None else None
+        return replace(plain, property=name, holds=not stolen, trace=trace, worst_block=None, worst_where="")
+
+    def _strategy(self, name: str) -> Verdict:
+        total = Verdict(name)
+        used: set[str] = set()
+        for reached in self.distinct:
+            poor = self._poor(reached.scene) if self.world.role == "client" else []
+            for game in (*self._plain(reached.scene), *poor):
+                prescribed = solve(game, policy(self.design.strategy, self.world, game))
+                used.update(self.world.catalog[n].kind for r in prescribed.trace for n in r.broadcast)
+                if prescribed.wins:
+                    total = self._add(total, prescribed)
+                    continue
+                best = solve(game)
+                total = self._add(total, best)
+                if best.wins and total.trace is None:
+                    trace = replace(self._trace(name, reached, game, prescribed), gets=prescribed.amount)
+                    total = replace(total, holds=False, trace=trace)
+        return replace(total, examples=int(bool(used)))
+
+    # Situations
+
+    def _kits(self, name: str) -> Verdict:
+        total = Verdict(name, edges=self.exploration.edges)
+        for reached in self.exploration.scenes:
+            scene = reached.scene
+            total = replace(total, states=total.states + 1)
+            if not counts(scene) or scene.counts_on is None:
+                continue
+            total = replace(total, cases=total.cases + 1)
+            missing = scene.counts_on.kit - held(self.world, scene)
+            if missing and total.trace is None:
+                note = f"It counts on version {scene.counts_on.version} without {', '.join(sorted(missing))}."
+                total = replace(total, holds=False, trace=self._situation(name, reached, note))
+            if scene.offered is not None and scene.released - held(self.world, scene):
+                total = replace(total, examples=total.examples + 1)
+        return total
+
+    def _situation(self, name: str, reached: Reached, note: str) -> Trace:
+        configuration = self.job.configuration.id if self.job.configuration else ""
+        owed = reached.scene.owed
+        return Trace(name, self.world.hero, configuration, self.job.choices, owed, 0, reached.story, (), (), note)
+
+    def _value(self, name: str) -> Verdict:
+        catalog = self.world.catalog
+        total = Verdict(name)
+        versions = {offer.owed for offer in self.world.offers()}
+        for template in catalog.values():
+            parents = [(s, catalog.get(s.outpoint.transaction)) for s in template.spends]
+            if any(parent is None for _, parent in parents) or template.kind is Kind.FUNDING:
+                continue
+            total = replace(total, cases=total.cases + 1, states=total.states + 1)
+            spent = sum(p.outputs[s.outpoint.index].amount for s, p in parents if p is not None)
+            if spent != template.amount_out() + template.fee and total.trace is None:
+                note = f"{template.name} spends {spent} and pays {template.amount_out()} and a fee of {template.fee}."
+                total = replace(total, holds=False, trace=self._situation(name, self.exploration.scenes[0], note))
+        return replace(total, examples=int(len(versions) > 1))
+
+    def _blast(self, name: str) -> Verdict:
+        """Which states' clocks a client's exit starts, beside those on its own path."""
+        total = Verdict(name)
+        for offer in self.world.offers():
+            blueprint = offer.blueprint
+            for client in self.world.tree.clients:
+                own = set(blueprint.path(client)) & set(blueprint.templates)
+                total = replace(total, cases=total.cases + 1, states=total.states + 1)
+                shared = [n for n in own if len(blueprint.templates[n].signers) > 2]
+                total = replace(total, examples=total.examples + bool(shared))
+                started = [t for t in blueprint.templates.values() if self._started(t, own)]
+                if started and total.trace is None:
+                    note = f"{client}'s exit starts the clock of {', '.join(t.name for t in started)}."
+                    scene = self.exploration.scenes[0]
+                    total = replace(total, holds=False, trace=self._situation(name, scene, note))
+        return total
+
+    @staticmethod
+    def _started(template: Template, published: set[str]) -> bool:
+        return (
+            template.kind is Kind.STATE
+            and template.name not in published
+            and any(s.outpoint.transaction in published for s in template.spends)
+        )

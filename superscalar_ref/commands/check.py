@@ -1,0 +1,186 @@
+"""``superscalar-ref check``: decide the properties, or show that a wrong design breaks what it says it breaks."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from superscalar_ref.errors import InputError
+
+if TYPE_CHECKING:
+    from superscalar_ref.check.judge import Design, Verdict
+    from superscalar_ref.spec.specification import Specification
+    from superscalar_ref.spec.table import Variant
+
+HOLDS, REFUTED, UNFINISHED = 0, 1, 3
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("--property", metavar="ID", action="append", help="decide only this one (may be repeated)")
+    parser.add_argument("--variant", metavar="ID", help="judge this wrong design: it must break what it says")
+    parser.add_argument(
+        "--variants", action="store_true", help="judge every wrong design; all must break what they say"
+    )
+    parser.add_argument("--config", metavar="ID", action="append", help="only this configuration (may be repeated)")
+    parser.add_argument("--spec", type=Path, metavar="DIR", help="read this copy of spec/ instead of the package's")
+    parser.add_argument("--cores", type=int, default=os.cpu_count() or 1, metavar="N", help="default: all")
+    parser.add_argument("--json", action="store_true", help="print one JSON object for programs")
+    parser.add_argument("--trace", type=Path, metavar="FILE", help="write the first trace as JSON, for 'replay'")
+    parser.add_argument("--mermaid", type=Path, metavar="FILE", help="write the first trace as a Mermaid diagram")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Decide, print, and return 0: holds, 1: refuted, 3: unfinished. Raises InputError and SpecError (exit code 2)."""
+    from superscalar_ref.spec.load import load_specification  # noqa: PLC0415  # only here
+
+    if args.cores < 1:
+        raise InputError("--cores", "must be at least 1", "cores")
+    specification = load_specification(args.spec)
+    if args.variants or args.variant:
+        if args.property:
+            raise InputError("--property", "a variant says itself which property it breaks", "arguments")
+        return _variants(args, specification)
+    return _baseline(args, specification)
+
+
+def _design(args: argparse.Namespace, specification: Specification) -> Design:
+    from superscalar_ref.check.configurations import load_configurations  # noqa: PLC0415
+    from superscalar_ref.check.judge import Design  # noqa: PLC0415
+    from superscalar_ref.protocol.strategy import load_strategy  # noqa: PLC0415
+
+    configurations = load_configurations(args.spec)
+    if args.config:
+        known = {configuration.id for configuration in configurations}
+        for name in args.config:
+            if name not in known:
+                raise InputError("--config", f"there is no '{name}'; there are {', '.join(sorted(known))}", "config")
+        configurations = tuple(c for c in configurations if c.id in args.config)
+    return Design(specification, load_strategy(args.spec), configurations)
+
+
+def _baseline(args: argparse.Namespace, specification: Specification) -> int:
+    from superscalar_ref.check.judge import KNOWN, SOMETIMES, judge  # noqa: PLC0415
+
+    design = _design(args, specification)
+    declared = [item.id for item in specification.properties if item.id.removesuffix(SOMETIMES) in KNOWN]
+    wanted = args.property or declared
+    for name in wanted:
+        if name not in declared:
+            raise InputError("--property", f"'{name}' is none of {', '.join(declared)}", "property")
+    begun = time.perf_counter()
+    verdicts = judge(design, wanted, _progress(args), args.cores)
+    seconds = time.perf_counter() - begun
+    rows = [row for verdict in verdicts for row in _rows(verdict, wanted)]
+    refuted = [row for row in rows if not row["holds"]]
+    if args.json:
+        print(json.dumps({"holds": not refuted, "properties": rows}, indent=2))
+    else:
+        for row in rows:
+            print(_line(row))
+        _traces([verdict for verdict in verdicts if verdict.trace is not None])
+        states = sum(verdict.states for verdict in verdicts)
+        print(
+            f"{len(rows) - len(refuted)} of {len(rows)} properties hold; {states:,} states in {seconds:.1f} s"
+            f" ({states / seconds:,.0f} a second on {args.cores} cores)."
+        )
+    _write(args, [verdict for verdict in verdicts if verdict.trace is not None])
+    return REFUTED if refuted else HOLDS
+
+
+def _rows(verdict: Verdict, wanted: Sequence[str]) -> list[dict[str, Any]]:
+    from superscalar_ref.check.judge import SOMETIMES  # noqa: PLC0415
+    from superscalar_ref.check.trace import as_json  # noqa: PLC0415
+
+    rows = []
+    if verdict.property in wanted:
+        rows.append(
+            {
+                "property": verdict.property,
+                "holds": verdict.holds,
+                "cases": verdict.cases,
+                "states": verdict.states,
+                "edges": verdict.edges,
+                "worst_block": verdict.worst_block,
+                "worst_where": verdict.worst_where,
+                "trace": None if verdict.trace is None else as_json(verdict.trace),
+            }
+        )
+    if verdict.property + SOMETIMES in wanted:
+        found = verdict.examples > 0
+        rows.append({"property": verdict.property + SOMETIMES, "holds": found, "cases": verdict.examples})
+    return rows
+
+
+def _line(row: dict[str, Any]) -> str:
+    word = "holds  " if row["holds"] else "REFUTED"
+    if "states" not in row:
+        return f"{word} {row['property']:<34} {'an example was found' if row['holds'] else 'no example exists'}"
+    worst = f"  worst block {row['worst_block']} ({row['worst_where']})" if row["worst_block"] is not None else ""
+    return f"{word} {row['property']:<34} {row['cases']:6,} cases {row['states']:11,} states{worst}"
+
+
+def _traces(refuted: list[Verdict]) -> None:
+    from superscalar_ref.check.trace import story  # noqa: PLC0415
+
+    for verdict in refuted:
+        assert verdict.trace is not None
+        print()
+        print(story(verdict.trace))
+        print()
+
+
+def _write(args: argparse.Namespace, refuted: list[Verdict]) -> None:
+    from superscalar_ref.check.trace import as_json, mermaid  # noqa: PLC0415
+
+    if not refuted or refuted[0].trace is None:
+        return
+    if args.trace:
+        args.trace.write_text(json.dumps(as_json(refuted[0].trace), indent=2) + "\n", encoding="utf-8")
+    if args.mermaid:
+        args.mermaid.write_text(mermaid(refuted[0].trace), encoding="utf-8")
+
+
+def _progress(args: argparse.Namespace) -> Any:
+    """Say on a terminal what is done."""
+    if args.json or not sys.stderr.isatty():
+        return None
+
+    def say(name: str, states: int, seconds: float) -> None:
+        print(f"  {name}: {states:,} states, {seconds:.1f} s", file=sys.stderr)
+
+    return say
+
+
+def _variants(args: argparse.Namespace, specification: Specification) -> int:
+    from superscalar_ref.check.variants import judge_variant  # noqa: PLC0415
+
+    known = {variant.id: variant for variant in specification.variants}
+    if args.variant and args.variant not in known:
+        raise InputError("--variant", f"there is no '{args.variant}'; there are {', '.join(known)}", "variant")
+    chosen: list[Variant] = [known[args.variant]] if args.variant else list(specification.variants)
+    design = _design(args, specification)
+    rows = []
+    traces = []
+    for variant in chosen:
+        outcome = judge_variant(design, variant, args.cores)
+        rows.append(outcome.as_json())
+        if outcome.verdict is not None and outcome.verdict.trace is not None:
+            traces.append(outcome.verdict)
+        if not args.json:
+            print(outcome.line())
+            if args.variant and traces:
+                _traces(traces)
+    _write(args, traces)
+    if args.json:
+        print(json.dumps({"variants": rows}, indent=2))
+    if args.variant and not args.variants:
+        # One wrong design: its property is refuted, or, unexpectedly, holds.
+        return REFUTED if traces else HOLDS
+    return HOLDS if all(row["as_expected"] for row in rows) else REFUTED
