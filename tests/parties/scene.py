@@ -198,6 +198,20 @@ class Scene:
         assert self.lsp.life.status in statuses, (self.lsp.life.status, self.statuses(), self.wire.alerts[-5:])
         return self
 
+    def go_on(self) -> bool:
+        """With nothing on its way: the LSP's next step in a life of ceremony, one update, close. False at the end."""
+        match self.lsp.life.status:
+            case "gathering":
+                self.wire.post(LSP, self.lsp.invite())
+            case "signed":
+                self.fund()
+                self.wire.post(LSP, self.lsp.update(self.tree.leaves()[0].path, {}))
+            case "active":
+                self.wire.post(LSP, self.lsp.close())
+            case _:
+                return False
+        return True
+
     def statuses(self) -> dict[str, str]:
         """Every party's state."""
         return {name: actor.party.life.status for name, actor in self.actors.items()}
@@ -255,6 +269,19 @@ def stores(directory: Path | None = None) -> Callable[[str], Store]:
         return kept.setdefault(name, Store())
 
     return open_store
+
+
+def snapshot(actor: Actor) -> tuple[object, ...]:
+    """All that a party knows, in memory and in its store: equal snapshots, equal parties."""
+    own = ("label", "digest", "counted", "joins", "points", "counted_versions")
+    return (
+        actor.party,
+        None if actor.archive is None else actor.archive.record,
+        dict(actor.signatures),
+        actor.commitment_secrets,
+        *(getattr(actor, name, None) for name in own),
+        *actor.store._connection.iterdump(),
+    )
 
 
 def check_consistent(play: Scene) -> None:
