@@ -21,38 +21,50 @@ from superscalar_ref.protocol.session import Session, Task
 from superscalar_ref.protocol.transaction import Kind, Outpoint, Output, Role, Spend, Template
 
 
-def kernel(repeats: int) -> Measured:
-    """Blocks and transactions through Bitcoin Core's consensus code, against its script check alone."""
-    empty, spends, amount = 100, 1_000, 1_000_000
+class Forks:
+    """Copies of one ledger, a fresh one for each repeat."""
+
+    def __init__(self, start: KernelLedger) -> None:
+        self.start = start
+        self.now = start.fork()
+
+    def renew(self) -> None:
+        """Drop the last copy and make another; not measured."""
+        self.now.close()
+        self.now = self.start.fork()
+
+
+def transactions(repeats: int) -> Measured:
+    """A block of spends through Bitcoin Core's consensus code, against its script check alone."""
+    spends, amount = 1_000, 1_000_000
     key = secret("money")
     script = p2tr_from_internal(key.x_only)
-    start = KernelLedger.start([TxOut(amount, script)] * spends)
+    forks = Forks(KernelLedger.start([TxOut(amount, script)] * spends))
     signed = []
-    for fund in start.funds:
+    for fund in forks.start.funds:
         unsigned = transaction(3, [TxInput(fund.txid[::-1].hex(), fund.index)], [TxOutput(amount, script)])
         sighash = taproot_sighash(unsigned, 0, [TxOutput(amount, script)])
         signed.append(with_witness(unsigned, 0, (key.sign_taproot(sighash),)).serialized)
-    forks: dict[str, KernelLedger] = {}
-
-    def fork(name: str) -> Rival:
-        def prepare() -> None:
-            if name in forks:
-                forks[name].close()
-            forks[name] = start.fork()
-
-        run = {"mine": lambda: forks["mine"].mine(signed), "advance": lambda: forks["advance"].advance(empty)}[name]
-        return Rival(run, prepare)
 
     def check() -> None:
         if not all(verify_input(raw, 0, [TxOut(amount, script)]) for raw in signed):
             raise AssertionError("a signature is not valid")
 
-    rivals = {"scripts alone": Rival(check), "one block": fork("mine"), "empty blocks": fork("advance")}
-    counts = {"transactions": ("one block", spends), "empty blocks": ("empty blocks", empty)}
-    says = (
-        f"a block of {spends} key path spends on a regtest chain of {start.height} blocks; {empty} empty blocks on it"
-    )
-    return compare("kernel", says, rivals, repeats, counts)
+    rivals = {"script checks alone": Rival(check), "one block": Rival(lambda: forks.now.mine(signed), forks.renew)}
+    says = f"a block of {spends} key path spends, in the kernel on a regtest chain of {forks.start.height} blocks"
+    return compare("kernel-transactions", says, rivals, repeats, {"transactions": ("one block", spends)})
+
+
+def blocks(repeats: int) -> Measured:
+    """Empty blocks on a low chain and on a higher one: regtest checks its whole index with each block."""
+    empty, low, high = 100, 100, 1_000
+    chains = {f"on {height} blocks": Forks(KernelLedger.start(height=height)) for height in (low, high)}
+    rivals = {
+        label: Rival(lambda forks=forks: forks.now.advance(empty), forks.renew)  # type: ignore[misc]
+        for label, forks in chains.items()
+    }
+    counts = {f"blocks {label}": (label, empty) for label in chains}
+    return compare("kernel-blocks", f"{empty} empty blocks, in the kernel", rivals, repeats, counts)
 
 
 def tables(repeats: int) -> Measured:
@@ -98,7 +110,7 @@ def tables(repeats: int) -> Measured:
     make()
     if not pure() == strict() == context.status:
         raise AssertionError("the pure step and its binding differ")
-    rivals = {"dict look-up": Rival(look_up), "pure step": Rival(pure), "transitions": Rival(strict, make)}
+    rivals = {"pure step": Rival(pure), "transitions": Rival(strict, make), "dict look-up": Rival(look_up)}
     count = rounds * len(events)
     counts = {label: (label, count) for label in rivals}
     says = f"the session table, {count} events of a collector: guards and effects in the step, none in the look-up"

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from machine_subjects import checker, kernel, tables
+from machine_subjects import blocks, checker, tables, transactions
 from measure import Measured
 from signing_subjects import ceremony, factory, factory_with_alternates, session
 
@@ -23,7 +23,8 @@ SUBJECTS: Mapping[str, Callable[[int], Measured]] = {
     "factory-none": factory,
     "factory-every": factory_with_alternates,
     "session-128": session,
-    "kernel": kernel,
+    "kernel-transactions": transactions,
+    "kernel-blocks": blocks,
     "table-step": tables,
     "checker": checker,
     "ceremony": ceremony,
@@ -36,7 +37,7 @@ def lines(one: Measured) -> Iterator[str]:
     yield f"{one.name}: {one.says}"
     width = max(len(label) for label in (*one.seconds, *one.rates))
     for label, seconds in one.seconds.items():
-        ratio = f"   × {one.ratios[label]:.2f}" if label in one.ratios else ""
+        ratio = f"   × {one.ratios[label]:.3g}" if label in one.ratios else ""
         yield f"  {label:<{width}}  {seconds * 1000:10.2f} ms{ratio}"
     for what, rate in one.rates.items():
         yield f"  {what:<{width}}  {rate:10,.0f} a second"
