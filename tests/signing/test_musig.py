@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import pickle
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,8 +14,9 @@ from superscalar_ref.bitcoin.script import P2A
 from superscalar_ref.bitcoin.sighash import taproot_sighash
 from superscalar_ref.bitcoin.transaction import TxInput, TxOutput, build, with_witness
 from superscalar_ref.errors import SigningError
-from superscalar_ref.signing import musig, nonces
+from superscalar_ref.signing import _libsecp, musig, nonces
 from superscalar_ref.signing.keys import SecretKey, factory_key, verify
+from superscalar_ref.signing.nonces import SeededRandomness
 from tests.bitcoin.core import core_accepts
 from tests.signing.aggregate_secret import aggregate_secret
 
@@ -256,3 +258,49 @@ def test_an_argument_that_the_library_calls_illegal_is_an_error_and_not_the_end_
     with pytest.raises(SigningError, match="refuses"):
         _libsecp.partial_sign(structure, _libsecp.keypair(key.reveal()), aggregate.cache, session.structure)
     assert verify(key.x_only, MESSAGE, key.sign(MESSAGE))
+
+
+def test_signers_in_one_process_sign_as_those_who_exchange_bytes() -> None:
+    keys = [SecretKey(bytes([number]) * 32) for number in (1, 2, 3)]
+    for key in (musig.aggregate(k.public for k in keys), musig.aggregate(k.public for k in keys).taproot()):
+        one, other = (
+            musig.sign_together(key, MESSAGE, signers, SeededRandomness("seed")) for signers in (keys, tuple(keys))
+        )
+        assert one == other != musig.sign_together(key, MESSAGE, keys)
+        assert verify(key.x_only, MESSAGE, one)
+        source = SeededRandomness("seed")
+        made = [nonces.generate(k, key, MESSAGE, source) for k in keys]
+        session = musig.Session.start(key, nonces.aggregate_nonces([public for _, public in made]), MESSAGE)
+        partials = [musig.partial_sign(session, k, secret) for k, (secret, _) in zip(keys, made, strict=True)]
+        assert musig.partial_aggregate(session, partials) == one
+
+
+def test_signers_in_one_process_must_be_those_of_the_key() -> None:
+    keys = [SecretKey(bytes([number]) * 32) for number in (1, 2, 3)]
+    key = musig.aggregate(k.public for k in keys)
+    for signers in ([], keys[:2], [*keys, keys[0]], [*keys[:2], keys[1]]):
+        with pytest.raises(SigningError, match="not those of the 3 signers"):
+            musig.sign_together(key, MESSAGE, signers)
+    with pytest.raises(SigningError, match="message has 31 bytes"):
+        musig.sign_together(key, MESSAGE[:31], keys)
+
+
+def test_no_secret_nonce_outlives_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = [SecretKey(bytes([number]) * 32) for number in (1, 2, 3)]
+    made: list[Any] = []
+    original = _libsecp.nonce_pair
+
+    def watched(*arguments: Any) -> Any:
+        made.append(original(*arguments))
+        return made[-1]
+
+    def fails(*_: Any) -> Any:
+        assert any(any(_libsecp.structure_bytes(secret)) for secret, _ in made)
+        raise SigningError("planted")
+
+    monkeypatch.setattr(_libsecp, "nonce_pair", watched)
+    monkeypatch.setattr(_libsecp, "nonce_process", fails)
+    with pytest.raises(SigningError, match="planted"):
+        musig.sign_together(musig.aggregate(k.public for k in keys), MESSAGE, keys)
+    assert len(made) == 3
+    assert not any(any(_libsecp.structure_bytes(secret)) for secret, _ in made)
