@@ -124,6 +124,8 @@ def _events(template: Template, me: str) -> tuple[tuple[str, tuple[str, ...]], .
     """The events of a party's life that a confirmed transaction stands for."""
     if template.kind is Kind.STATE and any(output.owner == me for output in template.outputs):
         return (("tree_confirmed", ()), ("leaf_confirmed", ()))
+    if template.kind is Kind.COMMITMENT and template.holder != me:
+        return (("peer_commitment_confirmed", _DEPTH),)
     if template.kind is Kind.SWEEP and template.outputs[0].owner != me:
         return ()
     return _EVENTS.get(template.kind, ())

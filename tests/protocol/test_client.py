@@ -93,6 +93,7 @@ ROWS: list[tuple[str, str, str, str, str, list[tuple[str, str]]]] = [
     ("waiting", "leaf_confirmed", "chain", "CLI-14", "on_chain", [("persist", "status")]),
     ("on_chain", "commitment_confirmed", "chain", "CLI-15", "settling", [("persist", "status")]),
     ("settling", "sweep_confirmed", "chain", "CLI-16", "swept", [("persist", "status")]),
+    ("on_chain", "peer_commitment_confirmed", "chain", "CLI-19", "swept", [("persist", "status")]),
     *[
         (status, "alternate_confirmed", "chain", "CLI-17", "paid", [("abort", "sessions"), ("persist", "status")])
         for status in ("holding", "active", "updating", "closing", "exiting", "waiting", "on_chain")

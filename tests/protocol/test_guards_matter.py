@@ -424,6 +424,21 @@ def _settling(world: World) -> None:
         world.seen("A", event)
 
 
+def _on_chain(world: World) -> None:
+    world.active()
+    for event in ("tree_confirmed", "kickoff_confirmed", "leaf_confirmed"):
+        world.seen("A", event)
+
+
+def closed_by_the_lsp(tables: Machines) -> World:
+    """The LSP's commitment closes the channel, and that is remembered."""
+    world = impatient(tables)
+    _on_chain(world)
+    world.seen("A", "peer_commitment_confirmed")
+    world.remembers("A", "swept")
+    return world
+
+
 def _resolving(world: World) -> None:
     world.active().seen(LSP, "tree_confirmed")
 
@@ -765,6 +780,10 @@ SCENES: dict[str, dict[str, Scene]] = {
         "persist_status": breaks_off("A", _then("alternate_confirmed", "A", "paid", depth=DEPTH)),
     },
     "CLI-18": {"drop_pending": given_up_before_funding, "persist_status": given_up_before_funding},
+    "CLI-19": {
+        "deep_enough": shallow("A", "peer_commitment_confirmed", _on_chain),
+        "persist_status": closed_by_the_lsp,
+    },
     "FAC-1": {"note_join": whole_life},
     "FAC-2": {"every_client_joined": propose_too_early, "persist_terms": whole_life, "send_proposal": whole_life},
     "FAC-3": {"same_plan": another_plan("first"), "note_agreement": whole_life},
