@@ -393,33 +393,17 @@ def fresh_versions(tree: Tree) -> dict[str, int]:
     return {node.path: 0 for node in tree.nodes() if node.kind is not NodeKind.STATIC}
 
 
-class _Builder:
-    """Walks the tree from the root down and collects templates."""
+class Drafter:
+    """Draws single outputs and what hangs on them, by the terms alone: for a whole tree, or for one link of a chain."""
 
-    def __init__(
-        self,
-        terms: Terms,
-        versions: Mapping[str, int],
-        contents: Mapping[str, LeafContents],
-        path: frozenset[str] | None,
-    ) -> None:
+    def __init__(self, terms: Terms) -> None:
         self.terms = terms
-        self.versions = versions
-        self.contents = contents
-        self.path = path
-        """Paths of the only nodes that are wanted; None for all."""
-        self.money = node_money(terms, contents)
         self.templates: dict[str, Template] = {}
 
     def add(self, template: Template) -> Template:
+        """Keep a transaction under its name."""
         self.templates[template.name] = template
         return template
-
-    # -- what an output looks like -------------------------------------------------------------------------------------
-
-    def everyone(self, node: Node) -> frozenset[str]:
-        """S(n): the clients below a node, and the LSP."""
-        return frozenset(node.clients) | {self.terms.lsp}
 
     def expiry_path(self) -> LockPath | None:
         """The classic default's ``L & CLTV``, where the terms have one."""
@@ -438,8 +422,152 @@ class _Builder:
         return LockPath(self.terms.lsp, LockKind.CLTV, locks.end + sign * locks.stock_lock_blocks)
 
     def anchors(self) -> tuple[Output, ...]:
+        """The anchor of a tree transaction, where the economy has anchors (D-5)."""
         amount = self.terms.economy.anchor
         return (Output(Role.ANCHOR, amount, frozenset()),) if amount else ()
+
+    def channel_output(self, channel: Channel) -> Output:
+        """A channel's output: its client's and the LSP's together."""
+        return Output(
+            Role.CHANNEL,
+            channel.capacity,
+            frozenset({channel.client, self.terms.lsp}),
+            lock_path=self.expiry_path(),
+            owner=channel.client,
+        )
+
+    def stock_output(self, group: tuple[str, ...], amount: int) -> Output:
+        """A stock output (sat): its clients' and the LSP's together, or the LSP's alone by its lock path."""
+        lsp = self.terms.lsp
+        return Output(Role.STOCK, amount, frozenset(group) | {lsp}, lock_path=self.stock_path(), owner=lsp)
+
+    def on_channel(self, channel: Channel, outpoint: Outpoint, commitments: Mapping[str, str]) -> None:
+        """What spends a channel's output: both first commitments, by holder → name, the alternate, the LSP's path."""
+        for holder in (channel.client, self.terms.lsp):
+            self.commitment(channel, outpoint, commitments[holder], holder)
+        self.payout(outpoint, channel.capacity, "channel", {channel.client: channel.capacity}, "alternate")
+        self.expiry(outpoint, self.channel_output(channel))
+
+    def on_stock(self, group: tuple[str, ...], amount: int, outpoint: Outpoint) -> None:
+        """What spends a stock's output (sat) besides a sale: the alternate, and the LSP's own path."""
+        self.payout(outpoint, amount, "stock", equal_shares(amount, group), "alternate")
+        self.expiry(outpoint, self.stock_output(group, amount))
+
+    def commitment(self, channel: Channel, outpoint: Outpoint, name: str, holder: str) -> None:
+        """The holder's first commitment: its own side delayed, the other's at once (D-13: no fee inside)."""
+        economy, locks = self.terms.economy, self.terms.locks
+        lsp = self.terms.lsp
+        other = lsp if holder == channel.client else channel.client
+        mine, theirs = channel.to_client, channel.to_lsp
+        if holder == lsp:
+            mine, theirs = theirs, mine
+        least = max(economy.dust, 1)
+        outputs: list[Output] = []
+        if mine >= least:
+            delay = LockPath(holder, LockKind.CSV, locks.to_self_delay)
+            outputs.append(Output(Role.DELAYED, mine, frozenset({other}), lock_path=delay, owner=holder))
+        if theirs >= least:
+            outputs.append(Output(Role.WALLET, theirs, frozenset({other}), owner=other))
+        trimmed = channel.capacity - sum(output.amount for output in outputs)
+        if economy.anchor:
+            outputs.append(Output(Role.ANCHOR, min(trimmed, economy.anchor), frozenset()))
+        template = self.add(
+            Template(
+                name,
+                Kind.COMMITMENT,
+                (Spend(outpoint),),
+                tuple(outputs),
+                frozenset({channel.client, lsp}),
+                fee=channel.capacity - sum(output.amount for output in outputs),
+                slot=f"commitment {holder}",
+                holder=holder,
+            )
+        )
+        if mine >= least:
+            self.sweep(template, holder, mine)
+
+    def sweep(self, commitment: Template, owner: str, amount: int) -> None:
+        """The owner takes its delayed output (sat) to its wallet, unless the fee would leave dust."""
+        economy = self.terms.economy
+        fee = economy.feerate * weight.lock_path_vbytes(self.terms.locks.to_self_delay)
+        if amount - fee < max(economy.dust, 1):
+            return
+        spend = Spend(commitment.outpoint(0), relative_lock=self.terms.locks.to_self_delay, by_lock_path=True)
+        output = Output(Role.WALLET, amount - fee, frozenset({owner}), owner=owner)
+        self.add(Template(sweep_name(commitment.name), Kind.SWEEP, (spend,), (output,), frozenset({owner}), fee=fee))
+
+    def payout(self, outpoint: Outpoint, amount: int, kind: str, shares: Mapping[str, int], slot: str) -> None:
+        """An alternate that pays ``shares``; what is left over or short is spread evenly over the same clients."""
+        locks = self.terms.locks
+        if locks.end_default == "classic" or kind not in ALTERNATES[locks.alternates]:
+            return
+        fee = payout_fee(self.terms.economy, len(shares))
+        rest = equal_shares(amount - fee - sum(shares.values()), tuple(shares))
+        outputs = tuple(
+            Output(Role.WALLET, share + rest[client], frozenset({client}), owner=client)
+            for client, share in shares.items()
+            if share + rest[client] >= max(self.terms.economy.dust, 1)
+        )
+        if not outputs:
+            return
+        signers = frozenset(shares) | {self.terms.lsp}
+        self.add(
+            Template(
+                alternate_name(outpoint),
+                Kind.ALTERNATE,
+                (Spend(outpoint),),
+                outputs,
+                signers,
+                lock_time=locks.end,
+                fee=amount - sum(output.amount for output in outputs),
+                slot=slot,
+            )
+        )
+
+    def expiry(self, outpoint: Outpoint, output: Output) -> None:
+        """The LSP's spend by its own lock path, where the output has one."""
+        path = output.lock_path
+        if path is None:
+            return
+        relative = path.blocks if path.kind is LockKind.CSV else None
+        fee = self.terms.economy.feerate * weight.lock_path_vbytes(path.blocks)
+        if output.amount - fee < max(self.terms.economy.dust, 1):
+            return
+        self.add(
+            Template(
+                f"expiry:{outpoint.transaction}#{outpoint.index}",
+                Kind.EXPIRY,
+                (Spend(outpoint, relative_lock=relative, by_lock_path=True),),
+                (Output(Role.WALLET, output.amount - fee, frozenset({path.owner}), owner=path.owner),),
+                frozenset({path.owner}),
+                lock_time=path.blocks if path.kind is LockKind.CLTV else 0,
+                fee=fee,
+            )
+        )
+
+
+class _Builder(Drafter):
+    """Walks the tree from the root down and collects templates."""
+
+    def __init__(
+        self,
+        terms: Terms,
+        versions: Mapping[str, int],
+        contents: Mapping[str, LeafContents],
+        path: frozenset[str] | None,
+    ) -> None:
+        super().__init__(terms)
+        self.versions = versions
+        self.contents = contents
+        self.path = path
+        """Paths of the only nodes that are wanted; None for all."""
+        self.money = node_money(terms, contents)
+
+    # -- what an output looks like -------------------------------------------------------------------------------------
+
+    def everyone(self, node: Node) -> frozenset[str]:
+        """S(n): the clients below a node, and the LSP."""
+        return frozenset(node.clients) | {self.terms.lsp}
 
     def tree_output(self, node: Node, amount: int, *, of_state: bool) -> Output:
         return Output(Role.TREE, amount, self.everyone(node), lock_path=self.expiry_path() if of_state else None)
@@ -521,22 +649,9 @@ class _Builder:
     def leaf_outputs(self, node: Node) -> tuple[Output, ...]:
         """Channels first, in the order of the clients, then the stock outputs in the order of their groups."""
         leaf = self.contents[node.path]
-        lsp = self.terms.lsp
-        channels = tuple(
-            Output(
-                Role.CHANNEL,
-                channel.capacity,
-                frozenset({channel.client, lsp}),
-                lock_path=self.expiry_path(),
-                owner=channel.client,
-            )
-            for channel in leaf.channels
-        )
+        channels = tuple(self.channel_output(channel) for channel in leaf.channels)
         groups = stock_groups(node, self.terms.tree.shape.leaf_k)
-        stocks = tuple(
-            Output(Role.STOCK, amount, frozenset(group) | {lsp}, lock_path=self.stock_path(), owner=lsp)
-            for group, amount in zip(groups, leaf.stocks, strict=True)
-        )
+        stocks = tuple(self.stock_output(group, amount) for group, amount in zip(groups, leaf.stocks, strict=True))
         return channels + stocks
 
     def tree_transaction(
@@ -559,112 +674,17 @@ class _Builder:
         leaf = self.contents[node.path]
         groups = stock_groups(node, self.terms.tree.shape.leaf_k)
         for place, channel in enumerate(leaf.channels):
-            outpoint = state.outpoint(place)
-            for holder in (channel.client, self.terms.lsp):
-                self.commitment(channel, outpoint, versions, holder)
-            self.payout(outpoint, channel.capacity, "channel", {channel.client: channel.capacity}, "alternate")
-            self.expiry(outpoint, state.outputs[place])
+            sides = (channel.client, self.terms.lsp)
+            names = {holder: commitment_name(channel.client, versions, holder) for holder in sides}
+            self.on_channel(channel, state.outpoint(place), names)
         for number, (group, amount) in enumerate(zip(groups, leaf.stocks, strict=True)):
-            outpoint = state.outpoint(len(leaf.channels) + number)
-            self.payout(outpoint, amount, "stock", equal_shares(amount, group), "alternate")
-            self.expiry(outpoint, state.outputs[outpoint.index])
-
-    def commitment(self, channel: Channel, outpoint: Outpoint, versions: tuple[int, ...], holder: str) -> None:
-        """The holder's first commitment: its own side delayed, the other's at once (D-13: no fee inside)."""
-        economy, locks = self.terms.economy, self.terms.locks
-        lsp = self.terms.lsp
-        other = lsp if holder == channel.client else channel.client
-        mine, theirs = channel.to_client, channel.to_lsp
-        if holder == lsp:
-            mine, theirs = theirs, mine
-        least = max(economy.dust, 1)
-        outputs: list[Output] = []
-        if mine >= least:
-            delay = LockPath(holder, LockKind.CSV, locks.to_self_delay)
-            outputs.append(Output(Role.DELAYED, mine, frozenset({other}), lock_path=delay, owner=holder))
-        if theirs >= least:
-            outputs.append(Output(Role.WALLET, theirs, frozenset({other}), owner=other))
-        trimmed = channel.capacity - sum(output.amount for output in outputs)
-        if economy.anchor:
-            outputs.append(Output(Role.ANCHOR, min(trimmed, economy.anchor), frozenset()))
-        template = self.add(
-            Template(
-                commitment_name(channel.client, versions, holder),
-                Kind.COMMITMENT,
-                (Spend(outpoint),),
-                tuple(outputs),
-                frozenset({channel.client, lsp}),
-                fee=channel.capacity - sum(output.amount for output in outputs),
-                slot=f"commitment {holder}",
-                holder=holder,
-            )
-        )
-        if mine >= least:
-            self.sweep(template, holder, mine)
-
-    def sweep(self, commitment: Template, owner: str, amount: int) -> None:
-        economy = self.terms.economy
-        fee = economy.feerate * weight.lock_path_vbytes(self.terms.locks.to_self_delay)
-        if amount - fee < max(economy.dust, 1):
-            return
-        spend = Spend(commitment.outpoint(0), relative_lock=self.terms.locks.to_self_delay, by_lock_path=True)
-        output = Output(Role.WALLET, amount - fee, frozenset({owner}), owner=owner)
-        self.add(Template(sweep_name(commitment.name), Kind.SWEEP, (spend,), (output,), frozenset({owner}), fee=fee))
+            self.on_stock(group, amount, state.outpoint(len(leaf.channels) + number))
 
     def alternate(self, outpoint: Outpoint, node: Node, kind: str) -> None:
         """The end's default on a tree output: everything to the clients below it, nothing to the LSP (D-11)."""
         output = self.templates[outpoint.transaction].outputs[outpoint.index]
         self.payout(outpoint, output.amount, kind, self.money[node.path].shares, "alternate")
         self.expiry(outpoint, output)
-
-    def payout(self, outpoint: Outpoint, amount: int, kind: str, shares: Mapping[str, int], slot: str) -> None:
-        """An alternate that pays ``shares``; what is left over or short is spread evenly over the same clients."""
-        locks = self.terms.locks
-        if locks.end_default == "classic" or kind not in ALTERNATES[locks.alternates]:
-            return
-        fee = payout_fee(self.terms.economy, len(shares))
-        rest = equal_shares(amount - fee - sum(shares.values()), tuple(shares))
-        outputs = tuple(
-            Output(Role.WALLET, share + rest[client], frozenset({client}), owner=client)
-            for client, share in shares.items()
-            if share + rest[client] >= max(self.terms.economy.dust, 1)
-        )
-        if not outputs:
-            return
-        signers = frozenset(shares) | {self.terms.lsp}
-        self.add(
-            Template(
-                alternate_name(outpoint),
-                Kind.ALTERNATE,
-                (Spend(outpoint),),
-                outputs,
-                signers,
-                lock_time=locks.end,
-                fee=amount - sum(output.amount for output in outputs),
-                slot=slot,
-            )
-        )
-
-    def expiry(self, outpoint: Outpoint, output: Output) -> None:
-        """The LSP's spend by its own lock path, where the output has one."""
-        path = output.lock_path
-        if path is None:
-            return
-        relative = path.blocks if path.kind is LockKind.CSV else None
-        fee = self.terms.economy.feerate * weight.lock_path_vbytes(path.blocks)
-        if output.amount - fee < max(self.terms.economy.dust, 1):
-            return
-        self.add(
-            Template(
-                f"expiry:{outpoint.transaction}#{outpoint.index}",
-                Kind.EXPIRY,
-                (Spend(outpoint, relative_lock=relative, by_lock_path=True),),
-                (Output(Role.WALLET, output.amount - fee, frozenset({path.owner}), owner=path.owner),),
-                frozenset({path.owner}),
-                lock_time=path.blocks if path.kind is LockKind.CLTV else 0,
-                fee=fee,
-            )
-        )
 
 
 def leaves_below(node: Node) -> Iterator[Node]:
