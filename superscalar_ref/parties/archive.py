@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from superscalar_ref.errors import InputError
 from superscalar_ref.parties import messages as m
 from superscalar_ref.parties.terms import book_of, points_of, terms_of
-from superscalar_ref.protocol.blueprint import Blueprint, LeafContents, Terms, build, close, fresh_versions
+from superscalar_ref.protocol.blueprint import FUNDING, Blueprint, LeafContents, Terms, build, close, fresh_versions
 from superscalar_ref.protocol.transaction import Kind, Template
 from superscalar_ref.realise.book import Book
 from superscalar_ref.realise.tree import Realised, realise, realise_one
@@ -109,7 +109,11 @@ class Archive:
 
     def plan_close(self, record: CloseRecord) -> PlannedClose:
         """Work a close out; nothing is kept. Raises ``InputError`` when it does not fit the terms."""
-        template = close(self._blueprint(record), record.attempt)
+        blueprint = self._blueprint(record)
+        if blueprint.templates[FUNDING] != self.templates[FUNDING]:
+            # Otherwise it would share out what the funding output does not hold, and never be valid.
+            raise InputError("close", "is not of what the funding output holds", "R-LEAF-CONTENTS")
+        template = close(blueprint, record.attempt)
         if template.fee < 0:
             raise InputError("close", f"pays {-template.fee} sat more than there is", "R-LEAF-CONTENTS")
         return PlannedClose(record, template, realise_one(template, self.book, self.realised, self.terms))
