@@ -51,6 +51,11 @@ def payout(name: str) -> bytes:
     return p2tr_from_internal(secret(f"payout of {name}").x_only)
 
 
+def identity(name: str) -> Identity:
+    """A party's seed."""
+    return Identity(name, hashlib.sha256(f"seed of {name}".encode()).digest())
+
+
 WALLET_KEY = secret("wallet of the LSP")
 WALLET_SCRIPT = p2tr_from_internal(WALLET_KEY.x_only)
 """What the LSP's coin is locked by: a chain that is to hold the factory starts with such an output."""
@@ -127,10 +132,6 @@ class Scene:
         """The tree of the factory."""
         return self.lsp.tree
 
-    def identity(self, name: str) -> Identity:
-        """A party's seed."""
-        return Identity(name, hashlib.sha256(f"seed of {name}".encode()).digest())
-
     def start(self, name: str) -> Actor:
         """A party from its store: new, or as it was. Each of its lives has its own randomness."""
         self.lives[name] += 1
@@ -138,9 +139,9 @@ class Scene:
         store = self.open_store(name)
         if name == LSP:
             wallet = Wallet(WALLET_KEY, self.coins)
-            self.actors[name] = LspActor(self.identity(name), store, wallet, payout(name), self.offer, randomness)
+            self.actors[name] = LspActor(identity(name), store, wallet, payout(name), self.offer, randomness)
         else:
-            self.actors[name] = ClientActor(self.identity(name), LSP, store, payout(name), self.limits, randomness)
+            self.actors[name] = ClientActor(identity(name), LSP, store, payout(name), self.limits, randomness)
         return self.actors[name]
 
     def restart(self, name: str) -> Actor:
