@@ -26,7 +26,7 @@ from superscalar_ref.protocol.blueprint import (
 )
 from superscalar_ref.protocol.factory import Factory
 from superscalar_ref.protocol.odometer import Odometer
-from superscalar_ref.protocol.participant import Machines, Participant, Signer
+from superscalar_ref.protocol.participant import Machines, Participant, Signer, live
 from superscalar_ref.protocol.shape import NodeKind, Shape, Tree, grow
 from superscalar_ref.realise.book import PartyKeys
 from superscalar_ref.realise.tree import funding_script
@@ -150,16 +150,28 @@ class LspActor(Actor):
         for above in self.tree.path_of(self.tree.node(node))[:-1]:
             if above.has_counter and self.odometer.index(above.path) != self.counted_versions[above.path]:
                 raise InputError(f"update of {node}", f"the last update of {above.path} was given up", "R-ODOMETER")
-        left = self.odometer.index(node) < self.odometer.states - 1
-        # The table refuses an update without an index left; the plan below is only made for one that exists.
-        ticked = self.odometer.tick(node) if left else self.odometer
+        nothing: frozenset[str] = frozenset()
+        concerned = frozenset(clients)
+        # What the table refuses must not use up points: it is asked before any is made.
+        asked = Event.of(
+            "begin_update",
+            self.name,
+            node=node,
+            concerned=concerned,
+            version="",
+            digest="",
+            kit=nothing,
+            to_sign=nothing,
+        )
+        live(self.tables, self.party, asked)
+        ticked = self.odometer.tick(node)
         below = {path: index for path, index in ticked.indices if path == node or path.startswith(f"{node}.")}
         versions = {**self.counted_versions, **below}
         record = self._record(self._label(), node, versions, {**self.counted, **contents}, clients)
         planned = self.factory.plan(record)
         changed = Archive(self.name, self.factory.record)
         changed.adopt(planned)
-        event = Event.of("begin_update", self.name, node=node, concerned=frozenset(clients), **self._facts(planned))
+        event = Event.of("begin_update", self.name, node=node, concerned=concerned, **self._facts(planned))
         self._proposed(event, changed)
         return self.outbox
 

@@ -201,7 +201,8 @@ def _commitment(template: Template, book: Book, parent: Realised, source: TxOutp
     to_local = paid.get(Role.DELAYED)
     to_remote = paid.get(Role.WALLET)
     if to_local is None:
-        to_local = channel.amount - (to_remote or 0)
+        # Both sides trimmed: any split below the dust limit gives the same bytes.
+        to_local = channel.amount // 2 if to_remote is None else channel.amount - to_remote
     fixed = bolt.Terms(
         funding_txid=parent.txid,
         funding_vout=parent.places[template.spends[0].outpoint.index],

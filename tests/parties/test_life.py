@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from superscalar_ref.errors import Refused
-from tests.parties.scene import BALANCE, scene
+from superscalar_ref.errors import InputError, SuperscalarError
+from tests.parties.scene import BALANCE, scene, snapshot
 
 
 @pytest.mark.parametrize("on_disk", [False, True])
@@ -37,11 +38,34 @@ def test_a_life(tmp_path: Path, on_disk: bool) -> None:
     assert max(play.wire.nonces().values()) == 1
 
 
-def test_a_used_up_counter_is_refused() -> None:
-    play = scene(2).ceremony().fund()
+def test_what_the_lsp_may_not_do_changes_nothing() -> None:
+    play = scene(2)
+
+    def refuses(step: Callable[[], object], says: str) -> None:
+        before = snapshot(play.lsp)
+        with pytest.raises(SuperscalarError, match=says):
+            step()
+        assert snapshot(play.lsp) == before
+
     leaf = play.tree.leaf_of("c0").path
-    play.update(leaf).update(leaf)
-    before = play.lsp.party
-    with pytest.raises(Refused, match="INDEX_LEFT"):
-        play.lsp.update(leaf, {})
-    assert play.lsp.party == before
+    refuses(play.lsp.fund, "OUT_OF_TURN")
+    refuses(lambda: play.lsp.update(leaf, {}), "OUT_OF_TURN|no factory")
+    refuses(play.lsp.close, "no factory")
+    play.ceremony()
+    refuses(lambda: play.lsp.update(leaf, {}), "OUT_OF_TURN")
+    refuses(play.lsp.close, "OUT_OF_TURN")
+    play.fund().update(leaf).update(leaf)
+    refuses(lambda: play.lsp.update(leaf, {}), "INDEX_LEFT")
+    refuses(lambda: play.lsp.update("r.9", {}), "not in the tree")
+    refuses(play.lsp.fund, "OUT_OF_TURN")
+    play.close()
+    refuses(lambda: play.lsp.update("r", {}), "OUT_OF_TURN")
+    refuses(play.lsp.abort, "OUT_OF_TURN")
+
+
+def test_an_update_that_does_not_fit_its_parent_is_refused() -> None:
+    play = scene(2).ceremony().fund()
+    before = play.lsp.party, play.lsp.archive
+    with pytest.raises(InputError, match="stands"):
+        play.lsp.update(play.tree.leaf_of("c0").path, play.channel("c0", BALANCE + 1, 30_000))
+    assert (play.lsp.party, play.lsp.archive) == before

@@ -79,6 +79,8 @@ class Factory:
     locks: Locks = LOCKS
     versions: int = 0
     coin: tuple[str, int] = ("11" * 32, 0)
+    sides: tuple[int, int] = (20_000, 30_000)
+    """What each channel holds of its client and of the LSP (sat)."""
     signed: dict[str, Transaction] = field(default_factory=dict)
 
     @cached_property
@@ -95,7 +97,9 @@ class Factory:
         tree = self.terms.tree
         contents = {
             leaf.path: LeafContents(
-                tuple(Channel(client, 20_000 + 1_000 * n, 30_000) for n, client in enumerate(leaf.clients)),
+                tuple(
+                    Channel(client, self.sides[0] + 1_000 * n, self.sides[1]) for n, client in enumerate(leaf.clients)
+                ),
                 tuple(40_000 + n for n in range(len(stock_groups(leaf, self.shape.leaf_k)))),
             )
             for leaf in tree.leaves()
@@ -237,10 +241,19 @@ def test_each_transaction_pays_the_feerate_for_its_own_size(factory: Factory) ->
         spent = sum(output.amount_sat for output in factory.realised[name].spent)
         fee = spent - sum(output.amount_sat for output in transaction.outputs)
         assert fee == template.fee, name
-        wanted = 0 if template.kind is Kind.COMMITMENT else ECONOMY.feerate * transaction.vbytes
+        wanted = ECONOMY.feerate * transaction.vbytes
         if template.kind is Kind.COMMITMENT:
-            fee -= sum(output.amount for output in template.outputs if output.role is Role.ANCHOR)
+            # It pays no fee of its own: what was trimmed goes to the anchor, and what that does not take is lost.
+            kept = sum(output.amount for output in template.outputs if output.role is not Role.ANCHOR)
+            wanted = max(spent - kept - 240, 0)
         assert fee == wanted, (name, fee, transaction.vbytes)
+
+
+@pytest.mark.parametrize("sides", [(0, 30_000), (30_000, 0), (329, 30_000), (330, 329), (200, 200), (329, 1)])
+def test_sides_below_the_dust_limit_are_trimmed_as_their_rows_say(sides: tuple[int, int]) -> None:
+    factory = Factory(1, Shape.of([2]), sides=sides)
+    test_each_transaction_equals_its_row(factory)
+    test_each_transaction_pays_the_feerate_for_its_own_size(factory)
 
 
 def test_a_cooperative_close_pays_the_feerate(factory: Factory) -> None:
