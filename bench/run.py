@@ -18,6 +18,7 @@ from pathlib import Path
 from machine_subjects import blocks, checker, tables, transactions
 from measure import Measured
 from signing_subjects import ceremony, factory, factory_with_alternates, session
+from spin import beside_spin
 
 SUBJECTS: Mapping[str, Callable[[int], Measured]] = {
     "factory-none": factory,
@@ -27,6 +28,7 @@ SUBJECTS: Mapping[str, Callable[[int], Measured]] = {
     "kernel-blocks": blocks,
     "table-step": tables,
     "checker": checker,
+    "spin": beside_spin,
     "ceremony": ceremony,
 }
 """Name → subject; each takes the number of repeats."""

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from superscalar_ref.errors import SuperscalarError
 
-DEPTH = 1_000_000
+DEPTH = 100_000
 """Longest path of the search (steps within a round count too)."""
 PROGRAMS = ("spin", "gcc")
 
