@@ -21,6 +21,7 @@ COMMANDS = {
     "machines": "list the state machines, or show one",
     "diagrams": "draw the state machines, or check that the committed drawings are current",
     "check": "decide the properties as games, or show how a wrong design breaks one",
+    "why": "take a rule away, and show the shortest way to the loss that it prevents",
     "vectors": "check files of test vectors against this implementation",
 }
 

@@ -31,6 +31,8 @@ class Signer:
     sessions: tuple[Session, ...]
     held: frozenset[str] = frozenset()
     records: frozenset[Record] = frozenset()
+    tree_on_chain: bool = False
+    """The signer has seen a transaction of the tree confirmed, and has stored that."""
     # Ghosts.
     released: frozenset[str] = frozenset()
     """Transactions for which a partial or complete signature of this signer has left it."""
@@ -141,6 +143,8 @@ def _examples(signer: Signer) -> Iterator[str]:
         yield "P-NONCE-ONCE"
     if len({s.task.outpoint for s in signer.sessions if s.task.transaction in signer.released}) > 1:
         yield "P-ONE-SPEND-PER-OUTPOINT"
+    if signer.tree_on_chain and signer.released:
+        yield "P-NO-UPDATE-ON-CHAIN"
     if "parent" in signer.released and "parent" in signer.genuine:
         yield "P-SIGNED-CHILDREN-FIRST"
 
@@ -174,7 +178,8 @@ def _moves(
     known: _Known,
 ) -> Iterator[tuple[str, Signer]]:
     for place, session in enumerate(signer.sessions):
-        seen = replace(session, held=signer.held, records=signer.records)
+        shared = {"held": signer.held, "records": signer.records, "tree_on_chain": signer.tree_on_chain}
+        seen = replace(session, **shared)  # type: ignore[arg-type]
         for says, event in _events(signer, session, collecting, attempts):
             if (seen, event) not in known:
                 try:
@@ -185,17 +190,19 @@ def _moves(
             if found is None:
                 continue
             stepped, cut_short = found
-            after = replace(stepped.context, held=frozenset(), records=frozenset())
+            after = replace(stepped.context, held=frozenset(), records=frozenset(), tree_on_chain=False)
             whole = _account(signer, session, event, stepped.actions)
             yield says, replace(whole, sessions=(*signer.sessions[:place], after, *signer.sessions[place + 1 :]))
             for cut in cut_short[1:]:
                 crashed = _account(signer, session, event, cut.actions)
-                made = replace(cut.context, held=frozenset(), records=frozenset())
+                made = replace(cut.context, held=frozenset(), records=frozenset(), tree_on_chain=False)
                 sessions = (*signer.sessions[:place], made, *signer.sessions[place + 1 :])
                 yield (
                     f"{says}, and {ME} crashes after '{cut.done[-1]}'",
                     _restarted(replace(crashed, sessions=sessions), nonce_survives),
                 )
+    if not signer.tree_on_chain:
+        yield f"{ME} sees the tree on chain", replace(signer, tree_on_chain=True)
     yield f"{ME} crashes", _restarted(signer, nonce_survives)
 
 
@@ -236,6 +243,8 @@ def _account(signer: Signer, session: Session, event: Event, actions: tuple[Acti
             used |= {nonce}
         elif action.kind == "send" and action.name in ("partial", "signature"):
             released |= {task.transaction}
+            if signer.tree_on_chain and action.name == "partial":
+                faults.add("P-NO-UPDATE-ON-CHAIN")
             if not task.needs <= genuine:
                 faults.add("P-SIGNED-CHILDREN-FIRST")
             rivals = {

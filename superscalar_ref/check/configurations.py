@@ -133,7 +133,7 @@ def tight_values(parameters: ParameterSet, configuration: Configuration, choices
     for parameter in parameters.parameters:
         if parameter.name not in (*values, *_GREATEST, *_LEAST, *_PAYMENTS):
             values[parameter.name] = parameter.default
-    # An absence that no constraint bounds is longer than what it must not exceed: by a block, or by more than the margins.
+    # An absence that no constraint bounds is longer than what it must not exceed: by a block, or by more than margins.
     beyond = configuration.absence
     for name in _GREATEST:
         beyond += 1 if name != "signing_absence_blocks" else _LONG

@@ -1,0 +1,101 @@
+"""Why a rule is there: take it away, and find the shortest way to the loss that it prevents.
+
+A transition is taken apart: each of its guards is dropped, then each effect, then the transition itself. A constraint
+is dropped (and every lock becomes as short as the others allow), a rule of the strategy is dropped. What is lost is the
+first property that breaks, or a ``sometimes`` that has no example any more: nothing goes wrong if nothing goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from superscalar_ref.check.judge import KNOWN, SOMETIMES, Design, Verdict, judge
+from superscalar_ref.errors import InputError, SuperscalarError
+from superscalar_ref.spec.source import Place
+from superscalar_ref.spec.table import Patch, Variant
+from superscalar_ref.spec.variants import apply_variant
+
+
+@dataclass(frozen=True)
+class Removal:
+    """One thing that is taken away."""
+
+    says: str
+    design: Design | None
+    """None when the tables cannot even be loaded without it."""
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Reason:
+    """What a removal leads to."""
+
+    removal: Removal
+    broken: Verdict | None
+    """The first property that breaks, with its trace."""
+    idle: tuple[str, ...]
+    """Properties of which no example is left although they hold."""
+
+
+def removals(design: Design, identity: str) -> Iterator[Removal]:
+    """Everything that can be taken away under ``identity``, a transition, guard, constraint or rule of the strategy.
+
+    Raises ``InputError`` when nothing has that id.
+    """
+    specification = design.specification
+    if any(rule.id == identity for rule in design.strategy.rules):
+        yield Removal(f"without the rule {identity}", replace(design, strategy=design.strategy.without(identity)))
+        return
+    if any(constraint.id == identity for constraint in specification.parameters.constraints):
+        yield _patched(design, f"without the constraint {identity}", do="drop_constraint", constraint=identity)
+        return
+    for machine in specification.machines:
+        for row in machine.transitions:
+            if row.id != identity:
+                continue
+            for guard in row.guards:
+                says = f"{identity} without the guard '{guard}'"
+                yield _patched(design, says, do="drop_guard", transition=identity, guard=guard)
+            for effect in row.effects:
+                says = f"{identity} without the effect '{effect}'"
+                yield _patched(design, says, do="drop_effect", transition=identity, effect=effect)
+            yield _patched(design, f"without {identity}", do="remove_transition", transition=identity)
+            return
+        if any(identity in row.guards for row in machine.transitions):
+            says = f"the machine '{machine.name}' without the guard '{identity}'"
+            yield _patched(design, says, do="drop_guard", machine=machine.name, guard=identity)
+            return
+    known = "a transition (SES-5), a guard (kit_held), a constraint (R-STEP-DOMINATES) or a rule (STR-5)"
+    raise InputError(f"'{identity}'", f"is no id here; give {known}", "why")
+
+
+def _patched(design: Design, says: str, **patch: str) -> Removal:
+    place = Place("why", 1)
+    variant = Variant("V-WHY", says, says, "", "", "", "", "", (), (), (Patch(place=place, **patch),), place)  # type: ignore[arg-type]
+    try:
+        return Removal(says, replace(design, specification=apply_variant(design.specification, variant)))
+    except SuperscalarError as error:
+        return Removal(says, None, str(error))
+
+
+def without_examples(design: Design, cores: int = 1) -> frozenset[str]:
+    """Properties of which this design has no example: a small configuration does not have one of each."""
+    return frozenset(verdict.property for verdict in judge(design, KNOWN, cores=cores) if not verdict.examples)
+
+
+def reason(removal: Removal, known_idle: frozenset[str], cores: int = 1) -> Reason:
+    """Judge every property without the thing that is taken away.
+
+    ``known_idle``: the properties of which the whole design has no example either.
+    """
+    if removal.design is None:
+        return Reason(removal, None, ())
+    verdicts = judge(removal.design, KNOWN, cores=cores)
+    broken = [verdict for verdict in verdicts if verdict.trace is not None]
+    # The plainest loss first: money, then the rest in the order of KNOWN.
+    broken.sort(
+        key=lambda verdict: (not verdict.trace.rounds if verdict.trace else True, KNOWN.index(verdict.property))
+    )
+    idle = tuple(v.property + SOMETIMES for v in verdicts if not v.examples and v.property not in known_idle)
+    return Reason(removal, broken[0] if broken else None, idle)

@@ -1,0 +1,276 @@
+"""The checker says yes to the baseline and no to every wrong design, and a doubter sees the money leave."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from superscalar_ref.check.arena import Arena
+from superscalar_ref.check.configurations import Configuration, allowed_choices, load_configurations, tight_values
+from superscalar_ref.check.explore import Explorer
+from superscalar_ref.check.game import solve
+from superscalar_ref.check.judge import KNOWN, SOMETIMES, Design, judge
+from superscalar_ref.check.reasons import reason, removals
+from superscalar_ref.check.situations import arena, counts, held, policy
+from superscalar_ref.check.trace import as_json, mermaid, story
+from superscalar_ref.check.variants import judge_variant
+from superscalar_ref.check.world import LSP, World
+from superscalar_ref.cli import main
+from superscalar_ref.errors import InputError, SpecError
+from superscalar_ref.protocol.participant import machines
+from superscalar_ref.protocol.strategy import load_strategy
+from superscalar_ref.spec.load import load_parameters, load_specification
+from superscalar_ref.spec.specification import Specification
+
+SPEC = Path(__file__).parents[2] / "spec"
+
+
+@pytest.fixture(scope="module")
+def specification() -> Specification:
+    return load_specification()
+
+
+def design(specification: Specification, *names: str) -> Design:
+    chosen = tuple(c for c in load_configurations() if c.id in names or not names)
+    return Design(specification, load_strategy(), chosen)
+
+
+def small(updates: int = 1) -> Configuration:
+    return Configuration("small", "for tests", ("A",), (2,), 2, updates, updates, 1, 1)
+
+
+def world(hero: str, updates: int = 1) -> World:
+    return World(small(updates), tight_values(load_parameters(), small(updates), {}), hero)
+
+
+def test_every_property_decided_here_is_declared_with_a_sometimes(specification: Specification) -> None:
+    declared = {item.id for item in specification.properties}
+    for name in KNOWN:
+        assert {name, name + SOMETIMES} <= declared
+
+
+def test_the_baseline_holds_on_one_layer(specification: Specification) -> None:
+    money = [name for name in KNOWN if not name.startswith(("P-SIGNED", "P-ONE", "P-NONCE", "P-NO-UPDATE"))]
+    for verdict in judge(design(specification, "one-layer"), money):
+        assert verdict.holds, verdict.trace and story(verdict.trace)
+        assert verdict.trace is None
+        assert verdict.examples > 0 or verdict.property == "P-BLAST-BOUNDED", f"{verdict.property} holds vacuously"
+
+
+def test_exact_numbers_of_a_small_exploration() -> None:
+    """Counts are pinned: a change of the tables that widens or narrows what is reachable shows here."""
+    client, lsp = (Explorer(world(hero), machines()).run() for hero in ("A", LSP))
+    assert {scene.scene.party.life.status for scene in client.scenes} == {
+        "invited",
+        "verifying",
+        "signing",
+        "holding",
+        "active",
+        "updating",
+        "closing",
+    }
+    assert (len(client.scenes), len(lsp.scenes)) == (34, 33)
+
+
+@pytest.mark.parametrize("hero", ["A", LSP])
+def test_greedy_and_stingy_lose_nothing(hero: str) -> None:
+    """The reduced search finds exactly the outcomes of the full one: the worst of them, for each thing counted on."""
+
+    def worst(stingy: bool) -> set[tuple[object, ...]]:
+        place = world(hero)
+        outcomes: dict[object, tuple[object, ...]] = {}
+        seen: set[object] = set()
+        for reached in Explorer(place, machines(), stingy=stingy).run().scenes:
+            scene = reached.scene
+            key = (held(place, scene), scene.released, scene.owed)
+            if not counts(scene) or key in seen:
+                continue
+            seen.add(key)
+            found = solve(arena(place, scene))
+            old = outcomes.get(scene.owed)
+            new = (scene.owed, found.wins, found.amount, found.worst_block)
+            if old is None or (found.amount, -(found.worst_block or 0)) < (old[2], -(old[3] or 0)):  # type: ignore[operator]
+                outcomes[scene.owed] = new
+        return set(outcomes.values())
+
+    assert worst(True) == worst(False)
+
+
+def test_more_in_the_heros_hands_never_hurts_and_more_in_the_others_never_helps() -> None:
+    place = world("A", updates=1)
+    games: list[Arena] = [arena(place, r.scene) for r in Explorer(place, machines()).run().scenes if counts(r.scene)]
+    game = max(games, key=lambda g: len(g.adversary_holds))
+    best = solve(game)
+    for name in sorted(game.hero_holds):
+        less = solve(Arena(**{**vars(game), "hero_holds": game.hero_holds - {name}}))
+        assert less.amount <= best.amount
+    for name in sorted(game.adversary_holds):
+        fewer = solve(Arena(**{**vars(game), "adversary_holds": game.adversary_holds - {name}}))
+        assert fewer.amount >= best.amount
+
+
+def test_whoever_does_nothing_loses() -> None:
+    place = world("A")
+    last = [r.scene for r in Explorer(place, machines()).run().scenes if counts(r.scene)][-1]
+    game = arena(place, last)
+    assert solve(game, policy(load_strategy(), place, game)).wins
+    assert not solve(game, lambda *_: ()).wins
+
+
+def test_the_tight_values_keep_every_constraint_that_they_are_about() -> None:
+    parameters = load_parameters()
+    for configuration in load_configurations():
+        for choices in allowed_choices(parameters, {"stock_lock": "csv"}):
+            values = tight_values(parameters, configuration, choices)
+            for constraint in parameters.constraints:
+                try:
+                    assert constraint.holds(values), constraint.id
+                except KeyError:
+                    assert "HTLC" in constraint.id or "EXIT" in constraint.id
+
+
+FAST = (
+    "V-STEP-SHORT",
+    "V-INTERIOR-FIRST",
+    "V-CLASSIC-ABSENT",
+    "V-ALTERNATE-FUNDING",
+    "V-KICKOFF-BARE",
+    "V-EXPIRY-RACE",
+    "V-END-NO-DELAYS",
+    "V-FUND-FIRST",
+    "V-COUNT-EARLY",
+    "V-NO-KICKOFF",
+    "V-NONCE-KEPT",
+    "V-RECORD-LATE",
+    "V-LSP-SLOW",
+    "V-LIFE-SHORT",
+    "V-PARENT-FIRST",
+)
+
+
+def test_every_refutation_that_was_asked_for_is_there(specification: Specification) -> None:
+    assert set(FAST) <= {variant.id for variant in specification.variants}
+
+
+@pytest.mark.parametrize("identity", [v.id for v in load_specification().variants])
+def test_each_wrong_design_breaks_what_it_says(specification: Specification, identity: str) -> None:
+    variant = specification.variant(identity)
+    outcome = judge_variant(design(specification), variant)
+    assert outcome.problem == ""
+    assert outcome.verdict is not None
+    assert outcome.verdict.trace is not None
+    trace = outcome.verdict.trace
+    assert trace.broken == variant.breaks
+    assert story(trace).startswith(f"{variant.breaks} is lost by {trace.hero}")
+    assert mermaid(trace).startswith("sequenceDiagram")
+    data = json.loads(json.dumps(as_json(trace)))
+    assert {t["name"] for t in data["transactions"]} == {n for r in data["rounds"] for n in r["mined"]}
+
+
+def test_a_variant_that_stops_losing_is_noticed(specification: Specification) -> None:
+    from dataclasses import replace
+
+    harmless = replace(specification.variant("V-STEP-SHORT"), patches=())
+    assert "still holds" in judge_variant(design(specification, "one-layer"), harmless).problem
+    cheaper = replace(specification.variant("V-STEP-SHORT"), by=99)
+    assert "not 99" in judge_variant(design(specification, "one-layer"), cheaper).problem
+
+
+def test_a_doubter_deletes_a_guard_and_sees_the_money_leave(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copy = tmp_path / "spec"
+    shutil.copytree(SPEC, copy)
+    for path in (copy / "variants").glob("*.toml"):
+        path.unlink()
+    table = copy / "machines" / "session.toml"
+    text = table.read_text(encoding="utf-8")
+    assert '"children_complete", ' in text
+    table.write_text(text.replace('"children_complete", ', ""), encoding="utf-8")
+    trace = tmp_path / "trace.json"
+    arguments = ["check", "--spec", str(copy), "--config", "one-layer", "--property", "P-EXIT-ALWAYS", "--cores", "1"]
+    assert main([*arguments, "--trace", str(trace)]) == 1
+    said = capsys.readouterr().out
+    assert "REFUTED P-EXIT-ALWAYS" in said
+    assert "A counts on 4 and can be sure of 0: 4 lost" in said
+    assert json.loads(trace.read_text(encoding="utf-8"))["property"] == "P-EXIT-ALWAYS"
+
+
+def test_a_doubter_deletes_a_constraint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copy = tmp_path / "spec"
+    shutil.copytree(SPEC, copy)
+    for path in (copy / "variants").glob("*.toml"):
+        path.unlink()
+    parameters = copy / "parameters.toml"
+    blocks = parameters.read_text(encoding="utf-8").split("[[constraints]]")
+    kept = [block for block in blocks if 'id = "R-STEP-DOMINATES"' not in block]
+    assert len(kept) == len(blocks) - 1
+    parameters.write_text("[[constraints]]".join(kept), encoding="utf-8")
+    arguments = ["check", "--spec", str(copy), "--config", "one-layer", "--property", "P-EXIT-ALWAYS", "--cores", "1"]
+    assert main(arguments) == 1
+    assert "1 lost (theft)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["--property", "P-NOWHERE"], "P-NOWHERE"),
+        (["--variant", "V-NOWHERE"], "V-NOWHERE"),
+        (["--config", "nowhere"], "nowhere"),
+        (["--cores", "0"], "at least 1"),
+        (["--spec", "/nowhere"], "no such directory"),
+        (["--variant", "V-STEP-SHORT", "--property", "P-EXIT-ALWAYS"], "--property"),
+    ],
+)
+def test_bad_arguments_are_one_line_and_exit_2(
+    arguments: list[str], problem: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert problem in error
+    assert error.count("\n") == 1
+
+
+def test_json_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["check", "--config", "slow-blocks", "--property", "P-KIT-COMPLETE", "--json", "--cores", "1"]
+    assert main(arguments) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["holds"] is True
+    assert found["properties"][0]["property"] == "P-KIT-COMPLETE"
+    assert found["properties"][0]["cases"] > 0
+
+
+@pytest.mark.parametrize(
+    ("identity", "says", "loses"),
+    [
+        ("kit_held", "without the guard 'kit_held'", True),
+        ("STR-5", "without the rule STR-5", True),
+        ("R-LSP-AWAKE", "without the constraint R-LSP-AWAKE", True),
+    ],
+)
+def test_why_a_rule_is_there(specification: Specification, identity: str, says: str, loses: bool) -> None:
+    whole = design(specification, "slow-blocks")
+    (removal,) = removals(whole, identity)
+    assert says in removal.says
+    assert removal.design is not None
+    money = ["P-EXIT-ALWAYS", "P-LSP-EXIT", "P-STRATEGY-WINS"]
+    broken = [verdict for verdict in judge(removal.design, money) if not verdict.holds]
+    assert bool(broken) is loses
+
+
+def test_why_of_nothing_is_refused(specification: Specification) -> None:
+    with pytest.raises(InputError, match="NOWHERE-1"):
+        list(removals(design(specification, "one-layer"), "NOWHERE-1"))
+    assert callable(reason)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [('id = "one-layer"', 'ident = "one-layer"'), ("absence = 1\n", ""), ("states = 3", 'states = "3"')],
+)
+def test_a_faulty_configuration_is_refused_with_its_line(tmp_path: Path, old: str, new: str) -> None:
+    text = (SPEC / "configurations.toml").read_text(encoding="utf-8")
+    (tmp_path / "configurations.toml").write_text(text.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(SpecError, match=r"configurations\.toml:\d+"):
+        load_configurations(tmp_path)
