@@ -1,0 +1,87 @@
+"""Which expiries a payment through a leaf channel may have (protocol.md §8, ``spec/parameters.toml``).
+
+Heights and spans are blocks. The receiver of an HTLC must be able to take the channel to the chain and to claim before
+the expiry; its payer must be able to take it back before the factory's end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from superscalar_ref.errors import InputError, ProtocolError
+from superscalar_ref.spec.parameters import Parameters
+
+
+@dataclass(frozen=True)
+class HtlcLimits:
+    """What a channel's place in its factory asks of every payment in it (blocks)."""
+
+    exit_blocks: int
+    """Longest exit of this channel as it now stands: 0 once its leaf is confirmed."""
+    margin_blocks: int
+    """To notice, to close the channel and to claim (``exit_margin_blocks``)."""
+    end: int
+    """The factory's end (height)."""
+    cutoff_blocks: int
+    """A payment expires at least this many blocks before the end (``htlc_cutoff_blocks``)."""
+
+    def earliest(self, tip: int) -> int:
+        """The earliest expiry (height) that is accepted at a tip: ``tip + exit + margin`` (R-EXIT-MARGIN)."""
+        return tip + self.exit_blocks + self.margin_blocks
+
+    def latest(self) -> int:
+        """The latest expiry (height) that is accepted: ``end − cutoff`` (R-HTLC-LATEST)."""
+        return self.end - self.cutoff_blocks
+
+    @property
+    def forward_delta(self) -> int:
+        """How much later a forwarder's incoming HTLC expires than its outgoing one (blocks).
+
+        The preimage may come on chain in the last block before the outgoing expiry; the forwarder must then exit and
+        claim in the channel that pays it (BOLT 2 'cltv_expiry_delta Selection').
+        """
+        return self.exit_blocks + self.margin_blocks
+
+
+def limits_from(parameters: Parameters, end: int, exit_blocks: int | None = None) -> HtlcLimits:
+    """The limits by the parameters; ``exit_blocks`` is the exit budget unless the present exit is known to be shorter.
+
+    Raises ``InputError`` when the exit is longer than the budget that the parameters allow for it (R-EXIT-BUDGET).
+    """
+    budget = parameters.number("exit_budget_blocks")
+    if exit_blocks is not None and not 0 <= exit_blocks <= budget:
+        raise InputError("exit of the channel", f"{exit_blocks} blocks is not within 0..{budget}", "R-EXIT-BUDGET")
+    return HtlcLimits(
+        budget if exit_blocks is None else exit_blocks,
+        parameters.number("exit_margin_blocks"),
+        end,
+        parameters.number("htlc_cutoff_blocks"),
+    )
+
+
+def check_expiry(limits: HtlcLimits, tip: int, expiry: int) -> None:
+    """Raise ``ProtocolError`` that names the expiry that would have been accepted, unless ``expiry`` (height) is."""
+    earliest, latest = limits.earliest(tip), limits.latest()
+    if earliest > latest:
+        detail = (
+            f"no expiry is accepted at height {tip}: an exit and its margin take until {earliest},"
+            f" and the factory's end asks for {latest} or sooner"
+        )
+        raise ProtocolError("R-HTLC-LATEST", "FACTORY_TOO_OLD", detail)
+    if expiry < earliest:
+        detail = f"expiry {expiry} is too soon at height {tip}: {earliest} is the earliest that is accepted"
+        raise ProtocolError("R-EXIT-MARGIN", "EXPIRY_TOO_SOON", detail)
+    if expiry > latest:
+        detail = f"expiry {expiry} is too late: {latest} is the latest that is accepted before the end {limits.end}"
+        raise ProtocolError("R-HTLC-LATEST", "EXPIRY_TOO_LATE", detail)
+
+
+def check_forward(limits: HtlcLimits, incoming_expiry: int, outgoing_expiry: int) -> None:
+    """Raise ``ProtocolError`` that names the accepted expiry when a forwarded payment leaves too little between both.
+
+    ``limits`` are those of the channel that pays the forwarder.
+    """
+    least = outgoing_expiry + limits.forward_delta
+    if incoming_expiry < least:
+        detail = f"incoming expiry {incoming_expiry} is too soon for an outgoing {outgoing_expiry}: {least} is accepted"
+        raise ProtocolError("R-EXIT-MARGIN", "DELTA_TOO_SMALL", detail)
