@@ -82,12 +82,22 @@ SETTINGS: tuple[tuple[bool, tuple[str, ...]], ...] = (
 """Whether the signer collects, and what is signed. A collector hears from all signers: two transactions are enough."""
 
 
-def explore(table: BoundMachine[Session], attempts: int = 2, nonce_survives: bool = False) -> Ceremonies:
+def explore(
+    table: BoundMachine[Session],
+    attempts: int = 2,
+    nonce_survives: bool = False,
+    until: frozenset[str] = frozenset(),
+) -> Ceremonies:
     """Search every interleaving of all settings, each by itself.
 
-    ``nonce_survives``: a design whose crash leaves the secret nonce as it was when it was made.
+    ``nonce_survives``: a design whose crash leaves the secret nonce as it was when it was made. ``until``: stop when
+    one of these properties is broken.
     """
-    every = [_explore(table, collecting, names, attempts, nonce_survives) for collecting, names in SETTINGS]
+    every: list[Ceremonies] = []
+    for collecting, names in SETTINGS:
+        every.append(_explore(table, collecting, names, attempts, nonce_survives, until))
+        if until & every[-1].broken.keys():
+            break
     return Ceremonies(
         sum(found.states for found in every),
         sum(found.edges for found in every),
@@ -98,7 +108,12 @@ def explore(table: BoundMachine[Session], attempts: int = 2, nonce_survives: boo
 
 
 def _explore(
-    table: BoundMachine[Session], collecting: bool, names: tuple[str, ...], attempts: int, nonce_survives: bool
+    table: BoundMachine[Session],
+    collecting: bool,
+    names: tuple[str, ...],
+    attempts: int,
+    nonce_survives: bool,
+    until: frozenset[str],
 ) -> Ceremonies:
     start = Signer(tuple(Session("unopened", ME, task) for task in _tasks(collecting, names)))
     ways: dict[Signer, tuple[Signer, str] | None] = {start: None}
@@ -111,6 +126,8 @@ def _explore(
     for here in queue:
         for name in here.faults:
             broken.setdefault(name, here)
+        if until & here.faults:
+            break
         for name in _examples(here):
             seen.setdefault(name, here)
         if here.faults:

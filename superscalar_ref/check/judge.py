@@ -28,10 +28,13 @@ from superscalar_ref.check.situations import (
 )
 from superscalar_ref.check.trace import Trace, mined
 from superscalar_ref.check.world import LSP, Plot, World
+from superscalar_ref.machine.types import Rules
+from superscalar_ref.protocol import client, factory, session
 from superscalar_ref.protocol.participant import Machines, bind_machines
 from superscalar_ref.protocol.strategy import Strategy
 from superscalar_ref.protocol.transaction import Kind, Template
 from superscalar_ref.spec.specification import Specification
+from superscalar_ref.spec.table import Function, Machine
 
 CEREMONIES = ("P-SIGNED-CHILDREN-FIRST", "P-ONE-SPEND-PER-OUTPOINT", "P-NONCE-ONCE", "P-NO-UPDATE-ON-CHAIN")
 CLIENT = ("P-EXIT-ALWAYS", "P-EXIT-INSURED", "P-EXIT-BEFORE-END", "P-ABSENT-CLIENT-PAID")
@@ -89,9 +92,24 @@ class Design:
     plot: Plot = field(default_factory=Plot)
 
     def tables(self) -> Machines:
-        """The tables with their rules. Raises ``SpecError`` as ``bind`` does."""
+        """The tables with their rules. Raises ``SpecError`` as ``bind`` does.
+
+        A function whose declaration somebody took away, to see what happens, is declared again: no row uses it.
+        """
         machine = self.specification.machine
-        return bind_machines(machine("session"), machine("client"), machine("factory"))
+        return bind_machines(
+            _declared(machine("session"), session.RULES),
+            _declared(machine("client"), client.RULES),
+            _declared(machine("factory"), factory.RULES),
+        )
+
+
+def _declared(table: Machine, rules: Rules) -> Machine:
+    def every(known: tuple[Function, ...], functions: Iterable[str]) -> tuple[Function, ...]:
+        names = {item.name for item in known}
+        return (*known, *(Function(name, "taken away", table.place) for name in functions if name not in names))
+
+    return replace(table, guards=every(table.guards, rules.guards), effects=every(table.effects, rules.effects))
 
 
 def jobs(design: Design, properties: Iterable[str]) -> list[Job]:
@@ -116,14 +134,14 @@ def jobs(design: Design, properties: Iterable[str]) -> list[Job]:
     return found
 
 
-def run_job(design: Design, job: Job, properties: Iterable[str]) -> list[Verdict]:
-    """Decide what one job can say about ``properties``."""
+def run_job(design: Design, job: Job, properties: Iterable[str], quick: bool = False) -> list[Verdict]:
+    """Decide what one job can say about ``properties``; ``quick``: up to the first that breaks."""
     wanted = {name.removesuffix(SOMETIMES) for name in properties}
     if job.configuration is None:
-        return _ceremonies(design, wanted)
+        return _ceremonies(design, wanted, quick)
     values: Values = tight_values(design.specification.parameters, job.configuration, dict(job.choices))
     world = World(job.configuration, values, job.hero, design.plot)
-    return list(_Bench(design, job, world, wanted).verdicts())
+    return list(_Bench(design, job, world, wanted, quick).verdicts())
 
 
 def merge(partial: Sequence[Verdict]) -> list[Verdict]:
@@ -150,43 +168,54 @@ def merge(partial: Sequence[Verdict]) -> list[Verdict]:
 
 
 def judge(
-    design: Design, properties: Sequence[str], progress: Callable[[str, int, float], None] | None = None, cores: int = 1
+    design: Design,
+    properties: Sequence[str],
+    progress: Callable[[str, int, float], None] | None = None,
+    cores: int = 1,
+    quick: bool = False,
 ) -> list[Verdict]:
     """Decide ``properties`` (ids, with or without ``-SOMETIMES``) on all configurations of ``design``.
 
-    ``progress`` hears of each finished job: its name, its states and its seconds.
+    ``progress`` hears of each finished job: its name, its states and its seconds. ``quick``: stop at the first loss;
+    then what holds, and every count, is only about what was looked at.
     """
     todo = jobs(design, properties)
     partial: list[Verdict] = []
-    for job, (verdicts, seconds) in zip(todo, _run(design, todo, tuple(properties), cores), strict=True):
+    for job, (verdicts, seconds) in zip(todo, _run(design, todo, tuple(properties), cores, quick), strict=False):
         partial += verdicts
         if progress is not None:
             progress(job.name, sum(v.states for v in verdicts), seconds)
+        if quick and any(verdict.trace is not None for verdict in verdicts):
+            break
     return merge(partial)
 
 
 def _run(
-    design: Design, todo: Sequence[Job], properties: tuple[str, ...], cores: int
+    design: Design, todo: Sequence[Job], properties: tuple[str, ...], cores: int, quick: bool
 ) -> Iterator[tuple[list[Verdict], float]]:
     if cores < 2 or len(todo) < 2:  # one core is one core
         for job in todo:
-            yield _timed(design, job, properties)
+            yield _timed(design, job, properties, quick)
         return
     from concurrent.futures import ProcessPoolExecutor  # noqa: PLC0415  # only where it is used
 
     with ProcessPoolExecutor(cores) as pool:
-        running = [pool.submit(_timed, design, job, properties) for job in todo]
-        for future in running:
-            yield future.result()
+        running = [pool.submit(_timed, design, job, properties, quick) for job in todo]
+        try:
+            for future in running:
+                yield future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
-def _timed(design: Design, job: Job, properties: tuple[str, ...]) -> tuple[list[Verdict], float]:
+def _timed(design: Design, job: Job, properties: tuple[str, ...], quick: bool) -> tuple[list[Verdict], float]:
     begun = time.perf_counter()
-    return run_job(design, job, properties), time.perf_counter() - begun
+    return run_job(design, job, properties, quick), time.perf_counter() - begun
 
 
-def _ceremonies(design: Design, wanted: set[str]) -> list[Verdict]:
-    found = ceremony.explore(design.tables().session, nonce_survives=design.plot.nonce_survives_crash)
+def _ceremonies(design: Design, wanted: set[str], quick: bool) -> list[Verdict]:
+    until = frozenset(wanted) if quick else frozenset()
+    found = ceremony.explore(design.tables().session, 2, design.plot.nonce_survives_crash, until)
     verdicts = []
     for name in CEREMONIES:
         if name not in wanted:
@@ -205,11 +234,12 @@ def _ceremonies(design: Design, wanted: set[str]) -> list[Verdict]:
 class _Bench:
     """One job: its scenes and the games on them."""
 
-    def __init__(self, design: Design, job: Job, world: World, wanted: set[str]) -> None:
+    def __init__(self, design: Design, job: Job, world: World, wanted: set[str], quick: bool) -> None:
         self.design = design
         self.job = job
         self.world = world
         self.wanted = wanted
+        self.quick = quick
         self.end = world.terms.locks.end
         self.exploration = Explorer(world, design.tables()).run()
         self.distinct = list(self._distinct())
@@ -244,7 +274,10 @@ class _Bench:
         ]
         for name, applies, run in decide:
             if name in self.wanted and applies:
-                yield run(name)
+                verdict = run(name)
+                yield verdict
+                if self.quick and verdict.trace is not None:
+                    return
 
     # Games
 
@@ -272,6 +305,8 @@ class _Bench:
                 total = self._add(total, found)
                 if not found.wins and total.trace is None:
                     total = replace(total, holds=False, trace=self._trace(name, reached, game, found))
+                    if self.quick:
+                        return total
                 elif found.wins and total.examples == 0:
                     total = replace(total, examples=int(self._example(name, reached.scene, game, found)))
         return total
@@ -408,14 +443,14 @@ class _Bench:
         total = Verdict(name)
         for offer in self.world.offers():
             blueprint = offer.blueprint
-            for client in self.world.tree.clients:
-                own = set(blueprint.path(client)) & set(blueprint.templates)
+            for who in self.world.tree.clients:
+                own = set(blueprint.path(who)) & set(blueprint.templates)
                 total = replace(total, cases=total.cases + 1, states=total.states + 1)
                 shared = [n for n in own if len(blueprint.templates[n].signers) > 2]
                 total = replace(total, examples=total.examples + bool(shared))
                 started = [t for t in blueprint.templates.values() if self._started(t, own)]
                 if started and total.trace is None:
-                    note = f"{client}'s exit starts the clock of {', '.join(t.name for t in started)}."
+                    note = f"{who}'s exit starts the clock of {', '.join(t.name for t in started)}."
                     scene = self.exploration.scenes[0]
                     total = replace(total, holds=False, trace=self._situation(name, scene, note))
         return total

@@ -72,7 +72,7 @@ def changed(design: Design, variant: Variant) -> Design:
 
 def judge_variant(design: Design, variant: Variant, cores: int = 1) -> Outcome:
     """Judge one wrong design against the property that it must break."""
-    verdicts = judge(changed(design, variant), [variant.breaks], cores=cores)
+    verdicts = judge(changed(design, variant), [variant.breaks], cores=cores, quick=True)
     verdict = verdicts[0] if verdicts else None
     return Outcome(variant, verdict, _problem(variant, verdict))
 

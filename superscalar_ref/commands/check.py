@@ -38,12 +38,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Decide, print, and return 0: holds, 1: refuted, 3: unfinished. Raises InputError and SpecError (exit code 2)."""
-    from superscalar_ref.spec.load import load_specification  # noqa: PLC0415  # only here
+    from superscalar_ref.spec.load import load_doubted, load_specification  # noqa: PLC0415  # only here
 
     if args.cores < 1:
         raise InputError("--cores", "must be at least 1", "cores")
-    specification = load_specification(args.spec)
-    if args.variants or args.variant:
+    judges_variants = bool(args.variants or args.variant)
+    # Somebody's own copy may lack rules: that is what it is for.
+    doubted = args.spec is not None and not judges_variants
+    specification = load_doubted(args.spec) if doubted else load_specification(args.spec)
+    if judges_variants:
         if args.property:
             raise InputError("--property", "a variant says itself which property it breaks", "arguments")
         return _variants(args, specification)

@@ -90,6 +90,24 @@ def load_specification(directory: Path | None = None) -> Specification:
     return specification
 
 
+def load_doubted(directory: Path) -> Specification:
+    """Load a copy of ``spec/`` from which somebody may have taken rules away; its variants are left out.
+
+    What is unused or unreachable then is no fault. Raises SpecError (``file:line``) as ``load_specification`` does.
+    """
+    folder = spec_directory(directory)
+    return Specification(
+        directory=folder,
+        machines=tuple(
+            parse_machine(read_document(folder / "machines" / f"{name}.toml"), doubted=True)
+            for name in machine_names(directory)
+        ),
+        parameters=load_parameters(directory),
+        properties=load_properties(directory),
+        variants=(),
+    )
+
+
 def _property(row: Mapping[str, Any], place: Place) -> Property:
     return Property(
         id=row["id"],
