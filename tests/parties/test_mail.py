@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from superscalar_ref.errors import InputError
 from superscalar_ref.parties import messages as m
 from superscalar_ref.protocol.shape import Shape
 from tests.parties.scene import LSP, Scene, check_consistent, scene
@@ -64,6 +66,9 @@ def test_an_update_that_was_given_up_is_not_built_upon() -> None:
     play.update(other)
     assert set(play.statuses().values()) == {"active"}
     assert play.clients["c2"].life.version == "0.1"
+    assert play.lsp.counted_versions == {"r": 0, "r.0": 0, "r.0.0": 0, "r.0.1": 0, "r.1": 1}
+    with pytest.raises(InputError, match="given up"):
+        play.lsp.update("r.0.0", {})
     play.update("r.0")
     assert {play.clients[name].life.version for name in ("c0", "c1")} == {"0.2.0"}
     assert set(play.statuses().values()) == {"active"}
