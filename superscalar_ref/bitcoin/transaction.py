@@ -66,9 +66,7 @@ class Transaction:
         """The bytes with witnesses, as they travel (BIP-144)."""
         if not any(self.witnesses):
             return self.stripped
-        stacks = [
-            compact_size(len(stack)) + b"".join(sized(element) for element in stack) for stack in self.witnesses
-        ]
+        stacks = [compact_size(len(stack)) + b"".join(sized(element) for element in stack) for stack in self.witnesses]
         return b"".join((self.stripped[:4], b"\x00\x01", self.stripped[4:-4], *stacks, self.stripped[-4:]))
 
     @cached_property

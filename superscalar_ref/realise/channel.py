@@ -55,7 +55,7 @@ class ChannelSecrets:
     def from_seed(cls, seed: bytes, channel: str) -> ChannelSecrets:
         """The secrets of the channel that ``channel`` names, from a seed of 16 to 64 bytes.
 
-        Each is HMAC-SHA256 of a label under a key from the seed: one tells nothing of another, as with hardened children.
+        Each is HMAC-SHA256 of a label under a key from the seed: one tells nothing of another, as hardened children do.
         Raises InputError for a seed of another length or an empty name.
         """
         if not 16 <= len(seed) <= 64:
