@@ -22,6 +22,7 @@ COMMANDS = {
     "diagrams": "draw the state machines, or check that the committed drawings are current",
     "check": "decide the properties as games, or show how a wrong design breaks one",
     "why": "take a rule away, and show the shortest way to the loss that it prevents",
+    "replay": "run a trace of 'check' as real transactions on Bitcoin Core's consensus code",
     "vectors": "check files of test vectors against this implementation",
 }
 

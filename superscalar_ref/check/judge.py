@@ -16,6 +16,7 @@ from superscalar_ref.check.arena import Arena
 from superscalar_ref.check.configurations import Configuration, Values, allowed_choices, tight_values
 from superscalar_ref.check.explore import Explorer, Reached, Scene
 from superscalar_ref.check.game import Solution, solve
+from superscalar_ref.check.plain import aftermath
 from superscalar_ref.check.situations import (
     arena,
     by_leaf,
@@ -224,7 +225,7 @@ def _ceremonies(design: Design, wanted: set[str], quick: bool) -> list[Verdict]:
         trace = None
         if way is not None:
             note = f"{name.removeprefix('P-').lower().replace('-', ' ')}: broken after these steps."
-            trace = Trace(name, ceremony.ME, "ceremonies", (), 1, 0, way, (), (), note)
+            trace = Trace(name, ceremony.ME, "ceremonies", (), 1, 0, way, (), (), None, note)
         verdicts.append(
             Verdict(name, way is None, 1, found.states, found.edges, trace=trace, examples=int(name in found.seen))
         )
@@ -359,6 +360,8 @@ class _Bench:
         """The loss as the prescribed strategy meets it."""
         told = solve(game, policy(self.design.strategy, self.world, game))
         rounds = told.trace if told.amount <= found.amount else found.trace
+        if game.coins and found.amount >= 0:
+            rounds = (*rounds, *aftermath(game, rounds))
         return Trace(
             name,
             self._hero(game),
@@ -369,6 +372,7 @@ class _Bench:
             reached.story,
             rounds,
             mined(self.world.catalog, rounds),
+            self.world.catalog.get(self.world.root.transaction),
             "" if found.amount >= 0 else "A state is confirmed that is older than the newest that it holds.",
         )
 
@@ -421,7 +425,7 @@ class _Bench:
     def _situation(self, name: str, reached: Reached, note: str) -> Trace:
         configuration = self.job.configuration.id if self.job.configuration else ""
         owed = reached.scene.owed
-        return Trace(name, self.world.hero, configuration, self.job.choices, owed, 0, reached.story, (), (), note)
+        return Trace(name, self.world.hero, configuration, self.job.choices, owed, 0, reached.story, (), (), None, note)
 
     def _value(self, name: str) -> Verdict:
         catalog = self.world.catalog

@@ -6,13 +6,14 @@ rounds of ``game``'s text on ``protocol.ledger`` directly. Tests hold the two eq
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain, combinations
 
-from superscalar_ref.check.arena import Arena, check_arena, default_horizon, payout, relevant
+from superscalar_ref.check.arena import Arena, check_arena, default_horizon, owner_payout, payout, relevant
+from superscalar_ref.check.game import Round
 from superscalar_ref.errors import ChainError
 from superscalar_ref.protocol.ledger import Coin, Ledger, check, mine
-from superscalar_ref.protocol.transaction import Outpoint, Output, Role, Template
+from superscalar_ref.protocol.transaction import Kind, Outpoint, Output, Role, Template
 
 
 def solve_plainly(arena: Arena) -> tuple[bool, int | None, int]:
@@ -22,6 +23,37 @@ def solve_plainly(arena: Arena) -> tuple[bool, int | None, int]:
     value = game.value(game.start(), (), 0, False)
     won = value > arena.owed
     return won, game.horizon - (value - arena.owed - 1) if won else None, min(value, arena.owed)
+
+
+def aftermath(arena: Arena, rounds: Sequence[Round]) -> tuple[Round, ...]:
+    """What the others can still take after ``rounds`` when the hero does nothing more, one transaction a block.
+
+    Only what pays the hero nothing is mined: what pays somebody else first, then what leads there, newest first.
+    """
+    game = _Plain(arena)
+    ledger = game.start()
+    for round_ in rounds:
+        ledger = mine(ledger, [game.by_name[name] for name in round_.mined])
+    locks = [s.relative_lock or 0 for t in arena.templates for s in t.spends]
+    last = max([ledger.height, *(t.lock_time for t in arena.templates)]) + 1
+    usable = [game.by_name[name] for name in sorted(arena.adversary_holds)]
+    usable = [t for t in usable if not owner_payout(t, arena.hero) and t.kind not in (Kind.ALTERNATE, Kind.CLOSE)]
+    added: list[Round] = []
+    quiet = 0
+    while quiet <= max(locks, default=0) or ledger.height < last:
+        ready = [t for t in usable if check(ledger, t) is None]
+        ready.sort(key=lambda t: (not _takes(t), max(s.relative_lock or 0 for s in t.spends), t.name))
+        ledger = mine(ledger, ready[:1])
+        quiet = 0 if ready else quiet + 1
+        paid = rounds[-1].paid if rounds else 0
+        added.append(Round(ledger.height, False, (), tuple(t.name for t in ready[:1]), paid))
+    while added and not added[-1].mined:
+        added.pop()
+    return tuple(added)
+
+
+def _takes(template: Template) -> bool:
+    return any(output.role is Role.WALLET for output in template.outputs)
 
 
 class _Plain:

@@ -2,8 +2,8 @@
 
 The JSON form (``version`` 1): ``property``, ``hero``, ``configuration``, ``choices``, ``owed``, ``gets`` (units),
 ``loss`` (theft | ransom), ``off_chain`` (what was done before, in words), ``rounds`` (for each block: ``height``,
-``asleep``, ``broadcast``, ``mined``, ``paid``) and ``transactions``: every template that is mined, with what it spends
-and pays.
+``asleep``, ``broadcast``, ``mined``, ``paid``), ``funding`` (what created the factory's coin in block 0, or null) and
+``transactions``: every template that is mined, with what it spends and pays.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ class Trace:
     rounds: tuple[Round, ...]
     transactions: tuple[Template, ...]
     """The templates that are mined in ``rounds``, in order."""
+    funding: Template | None = None
+    """What created the coin that the first of them spends."""
     note: str = ""
     """What is wrong, where the numbers do not say it."""
 
@@ -175,6 +177,7 @@ def as_json(trace: Trace) -> dict[str, Any]:
             }
             for r in trace.rounds
         ],
+        "funding": None if trace.funding is None else _template(trace.funding),
         "transactions": [_template(template) for template in trace.transactions],
     }
 
@@ -183,6 +186,7 @@ def _template(template: Template) -> dict[str, Any]:
     return {
         "name": template.name,
         "kind": str(template.kind),
+        "holder": template.holder,
         "signers": sorted(template.signers),
         "lock_time": template.lock_time,
         "fee": template.fee,

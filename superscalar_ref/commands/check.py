@@ -82,6 +82,7 @@ def _baseline(args: argparse.Namespace, specification: Specification) -> int:
     seconds = time.perf_counter() - begun
     rows = [row for verdict in verdicts for row in _rows(verdict, wanted)]
     refuted = [row for row in rows if not row["holds"]]
+    _write(args, [verdict for verdict in verdicts if verdict.trace is not None])
     if args.json:
         print(json.dumps({"holds": not refuted, "properties": rows}, indent=2))
     else:
@@ -93,7 +94,6 @@ def _baseline(args: argparse.Namespace, specification: Specification) -> int:
             f"{len(rows) - len(refuted)} of {len(rows)} properties hold; {states:,} states in {seconds:.1f} s"
             f" ({states / seconds:,.0f} a second on {args.cores} cores)."
         )
-    _write(args, [verdict for verdict in verdicts if verdict.trace is not None])
     return REFUTED if refuted else HOLDS
 
 
@@ -176,11 +176,12 @@ def _variants(args: argparse.Namespace, specification: Specification) -> int:
         rows.append(outcome.as_json())
         if outcome.verdict is not None and outcome.verdict.trace is not None:
             traces.append(outcome.verdict)
+        if len(rows) == len(chosen):
+            _write(args, traces)
         if not args.json:
             print(outcome.line())
             if args.variant and traces:
                 _traces(traces)
-    _write(args, traces)
     if args.json:
         print(json.dumps({"variants": rows}, indent=2))
     if args.variant and not args.variants:

@@ -15,10 +15,11 @@ from superscalar_ref.check.game import solve
 from superscalar_ref.check.judge import KNOWN, SOMETIMES, Design, judge
 from superscalar_ref.check.reasons import reason, removals
 from superscalar_ref.check.situations import arena, counts, held, policy
-from superscalar_ref.check.trace import as_json, mermaid, story
+from superscalar_ref.check.trace import Trace, as_json, mermaid, story
 from superscalar_ref.check.variants import judge_variant
 from superscalar_ref.check.world import LSP, World
 from superscalar_ref.cli import main
+from superscalar_ref.commands.replay import UNIT, read, replay
 from superscalar_ref.errors import InputError, SpecError
 from superscalar_ref.protocol.participant import machines
 from superscalar_ref.protocol.strategy import load_strategy
@@ -156,7 +157,9 @@ def test_every_refutation_that_was_asked_for_is_there(specification: Specificati
 
 
 @pytest.mark.parametrize("identity", [v.id for v in load_specification().variants])
-def test_each_wrong_design_breaks_what_it_says(specification: Specification, identity: str) -> None:
+def test_each_wrong_design_breaks_what_it_says_also_on_a_real_chain(
+    specification: Specification, identity: str, tmp_path: Path
+) -> None:
     variant = specification.variant(identity)
     outcome = judge_variant(design(specification), variant)
     assert outcome.problem == ""
@@ -168,6 +171,29 @@ def test_each_wrong_design_breaks_what_it_says(specification: Specification, ide
     assert mermaid(trace).startswith("sequenceDiagram")
     data = json.loads(json.dumps(as_json(trace)))
     assert {t["name"] for t in data["transactions"]} == {n for r in data["rounds"] for n in r["mined"]}
+    path = tmp_path / "trace.json"
+    path.write_text(json.dumps(data), encoding="utf-8")
+    if not data["transactions"]:
+        with pytest.raises(InputError, match="no transactions"):
+            read(path)
+        return
+    played = replay(read(path), 3)
+    assert played["agrees"], played["problem"]
+    assert played["owns"].get(trace.hero, 0) <= max(trace.gets, 0) * UNIT + _elsewhere(trace)
+
+
+def _elsewhere(trace: Trace) -> int:
+    """The LSP's games are played leaf by leaf: what it owns in other leaves is not in ``gets``."""
+    return 10**9 if trace.hero == LSP and trace.configuration not in ("one-layer", "slow-blocks") else 0
+
+
+def test_replay_refuses_what_is_no_trace(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "trace.json"
+    for text in ("", "[]", "{}", '{"version": 2}', '{"version": 1, "funding": {}, "transactions": [1]}'):
+        path.write_text(text, encoding="utf-8")
+        assert main(["replay", str(path)]) == 2
+        assert "trace.json" in capsys.readouterr().err
+    assert main(["replay", str(tmp_path / "nowhere.json")]) == 2
 
 
 def test_a_variant_that_stops_losing_is_noticed(specification: Specification) -> None:
