@@ -15,12 +15,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from superscalar_ref.bitcoin.transaction import Transaction
-from superscalar_ref.errors import Blame, InputError, ProtocolError, SigningError, SuperscalarError
-from superscalar_ref.machine.types import Action, Event
+from superscalar_ref.errors import Blame, InputError, ProtocolError, Refused, SigningError, SuperscalarError
+from superscalar_ref.machine.types import Action, Event, Value
 from superscalar_ref.parties import messages as m
-from superscalar_ref.parties.archive import Archive
+from superscalar_ref.parties.archive import Archive, PlannedSale
 from superscalar_ref.parties.room import SigningRoom, nonce_is_good
 from superscalar_ref.parties.store import Store
+from superscalar_ref.protocol.blueprint import Blueprint
+from superscalar_ref.protocol.chain_links import link_cost
 from superscalar_ref.protocol.client import Client
 from superscalar_ref.protocol.factory import Factory
 from superscalar_ref.protocol.participant import (
@@ -28,14 +30,16 @@ from superscalar_ref.protocol.participant import (
     Participant,
     Signer,
     Turn,
+    deal,
     deliver,
     live,
     machines,
     task,
     with_tasks,
 )
-from superscalar_ref.protocol.session import Session
-from superscalar_ref.protocol.transaction import Kind, Template
+from superscalar_ref.protocol.session import Session, Task
+from superscalar_ref.protocol.stock import Stock
+from superscalar_ref.protocol.transaction import Kind, Outpoint, Role, Template
 from superscalar_ref.realise.channel import ChannelSecrets, derive_secret
 from superscalar_ref.realise.tree import Realised
 from superscalar_ref.signing.keys import Randomness, SecretKey, factory_key, system_randomness
@@ -135,19 +139,36 @@ class Actor:
     def open_tasks(self, label: str) -> None:
         """Prepare a session for each transaction of a version, or close, that is not complete; forget all others."""
         wanted = self.factory.signing(label)
-        blueprint = self.factory.blueprints.get(label) or next(iter(self.factory.blueprints.values()))
-        tasks = [
-            task(blueprint, template, self.name, self.factory.realised[name].sighash.hex())
-            for name, template in wanted.items()
-            if name not in self.held
-        ]
+        tasks = self._tasks(label, wanted)
+        # The same poison waits for another version, when the one that was to supersede was given up.
+        present = {task.transaction: task for task in tasks}
         sessions = {
-            name: session
+            name: replace(session, task=present.get(name, session.task))
             for name, session in self.party.signer.sessions.items()
             if name in wanted and session.task.message == self.factory.realised[name].sighash.hex()
         }
         signer = replace(self.party.signer, sessions=sessions)
         self.party = replace(self.party, signer=with_tasks(signer, tasks))
+
+    def open_sale_tasks(self, label: str) -> None:
+        """Prepare a session for each transaction of a sale that is not complete, beside all others."""
+        tasks = self._tasks(label, self.factory.signing(label))
+        self.party = replace(self.party, signer=with_tasks(self.party.signer, tasks))
+
+    def _tasks(self, label: str, wanted: Mapping[str, Template]) -> list[Task]:
+        blueprint = self.factory.blueprints.get(label) or next(iter(self.factory.blueprints.values()))
+        newer = blueprint.kit_of(self.name)
+        return [
+            task(
+                blueprint,
+                template,
+                self.name,
+                self.factory.realised[name].sighash.hex(),
+                newer if template.kind is Kind.POISON else frozenset(),
+            )
+            for name, template in wanted.items()
+            if name not in self.held
+        ]
 
     def complete_transaction(self, name: str) -> Transaction:
         """A transaction that this party may publish, with its signature. Raises ``InputError`` when it holds it not."""
@@ -246,6 +267,110 @@ class Actor:
             return Event.of(event, sender, valid=self.room.signature_verifies(name, payload))
         return Event.of(event, sender, attempt=attempt)
 
+    # -- stocks --------------------------------------------------------------------------------------------------------
+
+    def deal(self, key: str, event: Event) -> None:
+        """Take one event of a stock and carry it out. Raises ``Refused`` with nothing changed."""
+        self.take_turn(lambda: deal(self.tables, self.party, key, event))
+
+    def stock_of(self, base: Outpoint) -> Stock:
+        """The stock whose chain hangs on ``base``, as this party sees it.
+
+        Raises ``InputError`` (STK-4) when that is no stock output of the version that this party counts on, or not one
+        that it shares.
+        """
+        known = self.party.stocks.get(str(base))
+        if known is not None:
+            return known
+        template = self.counted_blueprint().templates.get(base.transaction)
+        if template is None or template.kind is not Kind.STATE or base.index >= len(template.outputs):
+            raise InputError(f"stock {base}", "is not of the version that counts", "STK-4")
+        output = template.outputs[base.index]
+        if output.role is not Role.STOCK or self.name not in output.signers:
+            raise InputError(f"output {base}", f"is no stock that {self.name} shares", "D-6")
+        lsp, economy = self.factory.terms.lsp, self.factory.terms.economy
+        least = max(economy.dust, 1)
+        stock = Stock(
+            "unsold", self.name, lsp, output.signers - {lsp}, output.amount, str(base), least, base.transaction
+        )
+        self.party = replace(self.party, stocks={**self.party.stocks, str(base): stock})
+        return stock
+
+    def stock_base(self, client: str) -> Outpoint:
+        """The stock output that ``client`` shares, in the version that this party counts on."""
+        blueprint = self.counted_blueprint()
+        state = blueprint.templates[blueprint.path(client)[-1]]
+        index = next(n for n, o in enumerate(state.outputs) if o.role is Role.STOCK and client in o.signers)
+        return state.outpoint(index)
+
+    def counted_blueprint(self) -> Blueprint:
+        """The version that this party counts on. Raises ``InputError`` before there is one."""
+        raise NotImplementedError
+
+    def stock_with(self, label: str) -> str | None:
+        """The stock whose pending or complete sale has this label."""
+        for key, stock in self.party.stocks.items():
+            labels = {sold.label for sold in stock.links} | ({stock.pending.label} if stock.pending else set())
+            if label in labels:
+                return key
+        return None
+
+    def sale_event(self, name: str, by: str, planned: PlannedSale, **more: Value) -> Event:
+        """What the table must know of a sale, as this party computed it."""
+        sale = planned.record.sale
+        template = planned.blueprint.templates[sale.link]
+        mine = frozenset(t.name for t in planned.blueprint.signed_together() if self.name in t.signers)
+        return Event.of(
+            name,
+            by,
+            label=planned.record.label,
+            link=sale.link,
+            message=planned.realised[sale.link].sighash.hex(),
+            digest=planned.realised[sale.link].txid,
+            outpoint=str(sale.outpoint),
+            buyer=sale.channel.client,
+            capacity=sale.channel.capacity,
+            given=sale.channel.to_client,
+            price=planned.record.price,
+            cost=link_cost(self.factory.terms),
+            left=template.outputs[1].amount,
+            tip=str(template.outpoint(1)),
+            kit=planned.blueprint.kit_of(self.name),
+            to_sign=mine,
+            life=self.party.life.status,
+            height=self.height,
+            **more,
+        )
+
+    def sale_offered(self, event: Event, planned: PlannedSale) -> None:
+        """Let the table decide on a sale; when it is refused, everything is as before."""
+        before = self.archive
+        changed = self.factory.copy()
+        changed.adopt_sale(planned)
+        self.archive = changed
+        try:
+            self.deal(str(planned.record.sale.base), event)
+        except Exception:
+            self.archive = before
+            raise
+        self.open_sale_tasks(planned.record.label)
+
+    def _supersede_stocks(self) -> None:
+        """Nothing is sold any more from the states that the version now counted on replaces."""
+        kept = self.counted_blueprint().templates
+        for key, stock in self.party.stocks.items():
+            if stock.state in kept:
+                continue
+            try:
+                self.party, turn = deal(
+                    self.tables, self.party, key, Event.of("superseded", self.name, newer=self.party.life.kit)
+                )
+            except Refused:
+                continue
+            for action in turn.actions:
+                if action.kind == "forget":
+                    self.room.forget(action.name)
+
     def live(self, event: Event) -> None:
         """Take one event of this party's life and carry it out. Raises ``Refused`` with nothing changed."""
         self.take_turn(lambda: live(self.tables, self.party, event))
@@ -325,6 +450,9 @@ class Actor:
             self.signatures[name] = signature
         else:
             self.save(action)
+            if action.name == "counted" and self.party.stocks:
+                self._supersede_stocks()
+                self.save(action)
 
     def _signature_for(self, name: str) -> bytes:
         for (event, transaction, _), payload in self._incoming.items():

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass, replace
 
 from superscalar_ref.errors import InputError
 from superscalar_ref.parties import messages as m
 from superscalar_ref.parties.terms import book_of, points_of, terms_of
-from superscalar_ref.protocol.blueprint import FUNDING, Blueprint, LeafContents, Terms, build, close, fresh_versions
+from superscalar_ref.protocol.blueprint import (
+    FUNDING,
+    Blueprint,
+    Channel,
+    LeafContents,
+    Terms,
+    build,
+    close,
+    fresh_versions,
+)
+from superscalar_ref.protocol.chain_links import Sale, link
+from superscalar_ref.protocol.poison import poisons
 from superscalar_ref.protocol.transaction import Kind, Template
 from superscalar_ref.realise.book import Book
 from superscalar_ref.realise.tree import Realised, realise, realise_one
@@ -40,6 +52,29 @@ class CloseRecord:
 
 
 @dataclass(frozen=True)
+class SaleRecord:
+    """One sale from a stock, whatever became of it."""
+
+    label: m.Name
+    state: m.Name
+    stock: m.Count
+    serial: m.Count
+    parent: m.Name
+    buyer: m.Name
+    to_client: m.Amount
+    to_lsp: m.Amount
+    price: m.Amount
+    points: Mapping[m.Name, m.Point]
+    """Per-commitment points by the commitment's name, where this party has the new channel."""
+
+    @property
+    def sale(self) -> Sale:
+        """As the rules know it."""
+        channel = Channel(self.buyer, self.to_client, self.to_lsp)
+        return Sale(self.state, self.stock, self.serial, self.parent, channel)
+
+
+@dataclass(frozen=True)
 class FactoryRecord:
     """Everything public of a factory that a party must find again after a restart."""
 
@@ -48,6 +83,7 @@ class FactoryRecord:
     """``client/holder`` → basepoints, of the channels that this party has."""
     versions: tuple[VersionRecord, ...] = ()
     closes: tuple[CloseRecord, ...] = ()
+    sales: tuple[SaleRecord, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,13 +105,24 @@ class PlannedClose:
     realised: Realised
 
 
+@dataclass(frozen=True)
+class PlannedSale:
+    """A sale worked out."""
+
+    record: SaleRecord
+    blueprint: Blueprint
+    """The link and everything on it, and nothing else."""
+    realised: Mapping[str, Realised]
+    book: Book
+
+
 class Archive:
-    """The factory as one party knows it. Only ``adopt`` and ``adopt_close`` change it."""
+    """The factory as one party knows it. Only ``adopt``, ``adopt_sale`` and ``adopt_close`` change it."""
 
     def __init__(self, me: str, record: FactoryRecord) -> None:
         """Work out every version of ``record`` again. Raises ``InputError`` when it contradicts itself."""
         self.me = me
-        self.record = replace(record, versions=(), closes=())
+        self.record = replace(record, versions=(), closes=(), sales=())
         self.terms: Terms = terms_of(record.terms)
         channels = {}
         for place, form in record.points.items():
@@ -85,8 +132,15 @@ class Archive:
         self.templates: dict[str, Template] = {}
         self.realised: dict[str, Realised] = {}
         self.blueprints: dict[str, Blueprint] = {}
+        """By the label of the version, or of the sale."""
+        self.leaf_states: dict[str, str] = {}
+        """Name of a leaf's state → path of the leaf, of every version ever proposed."""
         for version in record.versions:
             self.adopt(self.plan(version))
+        for sold in record.sales:
+            self.adopt_sale(self.plan_sale(sold))
+        for version in record.versions:
+            self._adopt_poisons(version)
         for one in record.closes:
             self.adopt_close(self.plan_close(one))
 
@@ -151,6 +205,65 @@ class Archive:
         self.templates = {**planned.blueprint.templates, **self.templates}
         self.realised.update(planned.realised)
         self.blueprints[planned.record.label] = planned.blueprint
+        for leaf in self.terms.tree.leaves():
+            name = planned.blueprint.path(leaf.clients[0])[-1]
+            if name in planned.blueprint.templates:
+                self.leaf_states[name] = leaf.path
+        self._adopt_poisons(planned.record)
+
+    def plan_sale(self, record: SaleRecord) -> PlannedSale:
+        """Work a sale out; nothing is kept. Raises ``InputError`` when it builds on what is not there (Q-STK-5)."""
+        sale = record.sale
+        parent = self.templates.get(sale.parent)
+        chained = parent is not None and parent.kind is Kind.SALE and sale.parent.startswith(f"sale:{sale.state}#")
+        if parent is None or sale.state not in self.leaf_states or not (sale.parent == sale.state or chained):
+            raise InputError(f"sale {sale.link}", f"spends '{sale.parent}', which is not of this stock", "Q-STK-5")
+        if sale.link in self.templates or sale.outpoint.index >= len(parent.outputs):
+            raise InputError(f"sale {sale.link}", "is there already, or spends what is not there", "Q-STK-5")
+        blueprint = link(self.terms, sale, parent.outputs[sale.outpoint.index])
+        book = self.book.with_points({name: bytes.fromhex(point) for name, point in record.points.items()})
+        realised: dict[str, Realised] = dict(self.realised)
+        for template in blueprint.templates.values():
+            if self.me in template.signers:
+                realised[template.name] = realise_one(template, book, realised, self.terms)
+        return PlannedSale(record, blueprint, realised, book)
+
+    def adopt_sale(self, planned: PlannedSale) -> None:
+        """Keep a sale beside the earlier ones."""
+        self.record = replace(self.record, sales=(*self.record.sales, planned.record))
+        self.book = planned.book
+        self.templates = {**self.templates, **planned.blueprint.templates}
+        self.realised.update(planned.realised)
+        self.blueprints[planned.record.label] = planned.blueprint
+
+    def copy(self) -> Archive:
+        """The same, to be changed apart."""
+        other = copy(self)
+        for name in ("templates", "realised", "blueprints", "leaf_states"):
+            setattr(other, name, dict(getattr(self, name)))
+        return other
+
+    def poisons(self, label: str) -> dict[str, Template]:
+        """The poisons that this party signs in the ceremony of version ``label``, by name (D-10).
+
+        They are of every older state of the leaves below the version's node, and of every link on those.
+        """
+        record = next(one for one in self.record.versions if one.label == label)
+        kept = self.blueprints[label].templates
+        old = {
+            name
+            for name, path in self.leaf_states.items()
+            if name not in kept and (path == record.node or path.startswith(f"{record.node}."))
+        }
+        links = {sold.sale.link for sold in self.record.sales if sold.state in old}
+        made = poisons(self.terms, [self.templates[name] for name in sorted(old | links)])
+        return {name: template for name, template in made.items() if self.me in template.signers}
+
+    def _adopt_poisons(self, record: VersionRecord) -> None:
+        for name, template in self.poisons(record.label).items():
+            if name not in self.realised:
+                self.templates[name] = template
+                self.realised[name] = realise_one(template, self.book, self.realised, self.terms)
 
     def adopt_close(self, planned: PlannedClose) -> None:
         """Keep a close beside the earlier ones."""
@@ -159,10 +272,16 @@ class Archive:
         self.realised[planned.template.name] = planned.realised
 
     def signing(self, label: str) -> dict[str, Template]:
-        """What this party takes part in signing for a version or a close, by name. Raises ``KeyError`` for another."""
+        """What this party takes part in signing for a version, a sale or a close, by name.
+
+        Raises ``KeyError`` for another label.
+        """
         for one in self.record.closes:
             if one.label == label:
                 template = self.plan_close(one).template
                 return {template.name: template}
         blueprint = self.blueprints[label]
-        return {t.name: t for t in blueprint.signed_together() if self.me in t.signers}
+        wanted = {t.name: t for t in blueprint.signed_together() if self.me in t.signers}
+        if any(sold.label == label for sold in self.record.sales):
+            return wanted
+        return {**wanted, **self.poisons(label)}

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from superscalar_ref.bitcoin.transaction import Transaction
-from superscalar_ref.errors import InputError
+from superscalar_ref.errors import InputError, ProtocolError
 from superscalar_ref.machine.types import Action, Event
 from superscalar_ref.parties import messages as m
-from superscalar_ref.parties.actor import Actor, Identity
-from superscalar_ref.parties.archive import Archive, CloseRecord, FactoryRecord, VersionRecord
+from superscalar_ref.parties.actor import Actor, Identity, Outbox
+from superscalar_ref.parties.archive import Archive, CloseRecord, FactoryRecord, SaleRecord, VersionRecord
 from superscalar_ref.parties.store import Store
 from superscalar_ref.parties.terms import digest_of, keys_form, points_form
 from superscalar_ref.protocol.blueprint import Blueprint, commitment_name, fresh_versions, version_text
 from superscalar_ref.protocol.client import Client, Limits
 from superscalar_ref.protocol.participant import Machines, Participant, Signer, deliver
 from superscalar_ref.protocol.shape import NodeKind
+from superscalar_ref.protocol.stock import Stock
+from superscalar_ref.protocol.transaction import Outpoint
 from superscalar_ref.realise.book import PartyKeys
 from superscalar_ref.realise.tree import funding_script
 from superscalar_ref.signing.keys import Randomness, SecretKey, system_randomness
@@ -37,6 +40,10 @@ class Saved:
     digest: str
     counted: str = ""
     """Of the version that the client counts on; empty before the first."""
+    stocks: Mapping[str, Stock] = field(default_factory=dict)
+
+
+_SALE_MESSAGES = frozenset({"sale_agreement", "link_held", "payment"})
 
 
 class ClientActor(Actor):
@@ -85,6 +92,10 @@ class ClientActor(Actor):
             case m.UpdateAborted():
                 if message.label == self.label and sender == self.life.lsp:
                     self.live(Event.of("update_aborted", self.name))
+            case m.Sale() | m.BeginSale() | m.PaymentRequest() | m.SaleAborted() | m.SaleRefused():
+                if sender != self.life.lsp:
+                    raise InputError(f"message of {sender}", "only the LSP sells", "STK-4")
+                self._take_about_sale(message)
             case m.Abort():
                 if sender != self.life.lsp:
                     raise InputError(f"message of {sender}", "only the LSP gives the ceremony up", "CLI-18")
@@ -159,15 +170,16 @@ class ClientActor(Actor):
         contents = {**known.contents, **update.contents}
         points = self._points(self.factory, versions, update)
         planned = self.factory.plan(VersionRecord(update.label, update.node, versions, contents, points))
+        changed = Archive(self.name, self.factory.record)
+        changed.adopt(planned)
         event = Event.of(
             "update_proposal",
             sender,
             version=self._version_of(planned.blueprint),
             balance=planned.blueprint.owed(self.name),
             kit=planned.blueprint.kit_of(self.name),
+            poison=frozenset(changed.poisons(update.label)),
         )
-        changed = Archive(self.name, self.factory.record)
-        changed.adopt(planned)
         digest = digest_of(planned.blueprint, planned.realised, update.node)
         self._offered(event, changed, update.label, digest)
 
@@ -193,6 +205,115 @@ class ClientActor(Actor):
             self.archive, self.label, self.digest = before
             raise
         self.open_tasks(label)
+
+    # -- buying --------------------------------------------------------------------------------------------------------
+
+    def buy(self, capacity: int, most: int) -> Outbox:
+        """Ask the LSP for a new channel of ``capacity`` sat, for at most ``most`` sat. Raises ``Refused`` out of turn.
+
+        The channel comes from the stock that this client shares, in the version that it counts on.
+        """
+        self.outbox = Outbox()
+        base = self.stock_base(self.name)
+        self.stock_of(base)
+        self.deal(str(base), Event.of("ask", self.name, capacity=capacity, most=most))
+        return self.outbox
+
+    def counted_blueprint(self) -> Blueprint:
+        """See ``Actor.counted_blueprint``."""
+        if not self.counted:
+            raise InputError(self.name, "counts on no version yet", "CLI-3")
+        return self.factory.blueprints[self.counted]
+
+    def _take_about_sale(
+        self, message: m.Sale | m.BeginSale | m.PaymentRequest | m.SaleAborted | m.SaleRefused
+    ) -> None:
+        match message:
+            case m.Sale():
+                self._take_sale(message)
+            case m.BeginSale():
+                self._begin_sale(message)
+            case m.PaymentRequest():
+                self._settle(message.label)
+            case m.SaleAborted():
+                key = self.stock_with(message.label)
+                if key is not None and self.party.stocks[key].pending is not None:
+                    self.deal(key, Event.of("sale_aborted", self.life.lsp))
+            case m.SaleRefused():
+                self._alert(ProtocolError("STK-3", "NOT_SOLD", f"{message.reason}; instead: {message.fallback}"))
+
+    def _take_sale(self, offer: m.Sale) -> None:
+        base = Outpoint(offer.state, offer.stock)
+        stock = self.stock_of(base)
+        known = stock.pending
+        if known is not None and known.label == offer.label:
+            # The LSP asks again: it may not have heard the answer.
+            self.outbox.messages.append((self.life.lsp, m.encode(m.Agreement(known.label, known.digest))))
+            return
+        if offer.label in self.factory.blueprints:
+            raise InputError(f"sale '{offer.label}'", "was the name of another", "STK-4")
+        planned = self.factory.plan_sale(self._sale_record(offer))
+        limits, terms = self.life.limits, self.factory.terms
+        links = len(stock.links) + 1
+        event = self.sale_event(
+            "sale_offer",
+            self.life.lsp,
+            planned,
+            exit_blocks=terms.exit_blocks(self.name) + links + limits.margin,
+            ceiling=limits.ceiling,
+            end=terms.locks.end,
+        )
+        self.sale_offered(event, planned)
+
+    def _sale_record(self, offer: m.Sale) -> SaleRecord:
+        record = SaleRecord(
+            offer.label,
+            offer.state,
+            offer.stock,
+            offer.serial,
+            offer.parent,
+            offer.buyer,
+            offer.to_client,
+            offer.to_lsp,
+            offer.price,
+            {},
+        )
+        if offer.buyer != self.name:
+            return record
+        secrets = self.commitment_secrets.get(self._purse, [])
+        own = frozenset(SecretKey(bytes.fromhex(secret)).public.hex() for secret in secrets)
+        if offer.points is None or offer.points.client not in own - self._counted_points():
+            raise InputError("commitment point", "is not one that this client gave and has not used", "D-14")
+        points = {
+            record.sale.commitment(self.name): offer.points.client,
+            record.sale.commitment(self.life.lsp): offer.points.lsp,
+        }
+        return replace(record, points=points)
+
+    @property
+    def _purse(self) -> str:
+        """Under which name the secrets of purchases are kept, apart from those of the versions."""
+        return f"{self.name}/sale"
+
+    def _begin_sale(self, begin: m.BeginSale) -> None:
+        key = self.stock_with(begin.label)
+        if key is None:
+            raise InputError(f"sale '{begin.label}'", "is not known", "STK-7")
+        if any(sold.label == begin.label for sold in self.party.stocks[key].links):
+            # The LSP asks again: it may not have heard that the link is held.
+            self.outbox.messages.append((self.life.lsp, m.encode(m.LinkHeld(begin.label))))
+            return
+        self.deal(key, Event.of("begin", self.life.lsp, label=begin.label, attempt=begin.attempt))
+
+    def _settle(self, label: str) -> None:
+        key = self.stock_with(label)
+        if key is None:
+            raise InputError(f"sale '{label}'", "is not known", "STK-12")
+        if any(sold.label == label and sold.paid for sold in self.party.stocks[key].links):
+            # The LSP asks again: the payment was on its way, and is the same one.
+            self.outbox.messages.append((self.life.lsp, m.encode(m.Payment(label))))
+            return
+        self.deal(key, Event.of("settle", self.life.lsp, label=label))
 
     def _points(self, archive: Archive, versions: dict[str, int], offer: m.Proposal | m.Update) -> dict[str, str]:
         """Per-commitment points of this client's channel in a version, by the commitment's name (D-14)."""
@@ -253,10 +374,25 @@ class ClientActor(Actor):
         """The message of an action of the client's table."""
         if action.name == "join":
             return self._join()
+        if action.name == "buy":
+            capacity, most = action["capacity"], action["most"]
+            assert isinstance(capacity, int) and isinstance(most, int)
+            return m.Buy(capacity, most, self.new_commitment_point(self._purse))
+        if action.name in _SALE_MESSAGES:
+            return self._sale_message(action)
         if action.name == "agreement":
             return m.Agreement(self.label, self.digest)
         assert action.name == "kit_complete", action
         return self._kit_complete()
+
+    def _sale_message(self, action: Action) -> m.Message:
+        label = str(action["label"])
+        if action.name == "sale_agreement":
+            key = self.stock_with(label)
+            pending = self.party.stocks[key].pending if key is not None else None
+            assert pending is not None
+            return m.Agreement(label, pending.digest)
+        return m.LinkHeld(label) if action.name == "link_held" else m.Payment(label)
 
     def _join(self) -> m.Join:
         keys = keys_form(PartyKeys(self.key.public, self.payout_script))
@@ -271,7 +407,8 @@ class ClientActor(Actor):
             self.counted = self.label
         if self.archive is not None:
             self.store.put_document(FACTORY, m.text_of(self.archive.record))
-        self.store.put_document(LIFE, m.text_of(Saved(self.life, self.label, self.digest, self.counted)))
+        saved = Saved(self.life, self.label, self.digest, self.counted, dict(self.party.stocks))
+        self.store.put_document(LIFE, m.text_of(saved))
 
     def memory(self) -> dict[str, Any]:
         """See ``Actor.memory``."""
@@ -295,6 +432,7 @@ class ClientActor(Actor):
         self.party = Participant(
             replace(saved.life, held=frozenset()),
             Signer(self.name, held=held, records=records, tree_on_chain=gone_on_chain),
+            saved.stocks,
         )
         factory = self.store.document(FACTORY)
         if factory is None:
@@ -302,3 +440,6 @@ class ClientActor(Actor):
         self.archive = Archive(self.name, m.decode_plain(FactoryRecord, factory, place))
         if self.life.status in SIGNING:
             self.open_tasks(self.label)
+        for stock in self.party.stocks.values():
+            if stock.pending is not None:
+                self.open_sale_tasks(stock.pending.label)

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from superscalar_ref.bitcoin.sighash import taproot_sighash
 from superscalar_ref.bitcoin.transaction import Transaction, with_witness
-from superscalar_ref.errors import InputError
+from superscalar_ref.errors import InputError, Refused
 from superscalar_ref.machine.types import Action, Event
 from superscalar_ref.parties import messages as m
 from superscalar_ref.parties.actor import Actor, Identity, Outbox
-from superscalar_ref.parties.archive import Archive, CloseRecord, FactoryRecord, Planned, VersionRecord
+from superscalar_ref.parties.archive import Archive, CloseRecord, FactoryRecord, Planned, SaleRecord, VersionRecord
 from superscalar_ref.parties.store import Store
 from superscalar_ref.parties.terms import digest_of, keys_form, points_form, points_of
 from superscalar_ref.protocol.blueprint import (
     FUNDING,
+    Blueprint,
     Economy,
     LeafContents,
     Locks,
@@ -24,10 +25,12 @@ from superscalar_ref.protocol.blueprint import (
     fresh_versions,
     leaves_below,
 )
+from superscalar_ref.protocol.chain_links import cut_through
 from superscalar_ref.protocol.factory import Factory
 from superscalar_ref.protocol.odometer import Odometer
 from superscalar_ref.protocol.participant import Machines, Participant, Signer, live
 from superscalar_ref.protocol.shape import NodeKind, Shape, Tree, grow
+from superscalar_ref.protocol.stock import Stock, fallback
 from superscalar_ref.realise.book import PartyKeys
 from superscalar_ref.realise.tree import funding_script
 from superscalar_ref.signing.keys import Randomness, SecretKey, check_public_key, system_randomness
@@ -73,6 +76,8 @@ class Saved:
     points: Mapping[str, str]
     counted: Mapping[str, LeafContents]
     counted_versions: Mapping[str, int]
+    stocks: Mapping[str, Stock] = field(default_factory=dict)
+    received: Mapping[str, int] = field(default_factory=dict)
 
 
 class LspActor(Actor):
@@ -109,6 +114,12 @@ class LspActor(Actor):
         """Contents of the version that the LSP counts on."""
         self.counted_versions: dict[str, int] = fresh_versions(self.tree)
         """Indices of that version; the odometer also counts what was tried and given up."""
+        self.away: frozenset[str] = frozenset()
+        """Clients that are offline."""
+        self.received: dict[str, int] = {}
+        """Client → a payment to it that found no room in its channels (sat): its next purchase starts with it."""
+        self.price_ppm = 0
+        """What the LSP asks for a new channel, in millionths of its capacity."""
         self._recover()
 
     @property
@@ -167,19 +178,92 @@ class LspActor(Actor):
         ticked = self.odometer.tick(node)
         below = {path: index for path, index in ticked.indices if path == node or path.startswith(f"{node}.")}
         versions = {**self.counted_versions, **below}
-        record = self._record(self._label(), node, versions, {**self.counted, **contents}, clients)
+        record = self._record(self._label(), node, versions, {**self._cut_below(node), **contents}, clients)
         planned = self.factory.plan(record)
         changed = Archive(self.name, self.factory.record)
         changed.adopt(planned)
-        event = Event.of("begin_update", self.name, node=node, concerned=concerned, **self._facts(planned))
+        event = Event.of(
+            "begin_update",
+            self.name,
+            node=node,
+            concerned=concerned,
+            **self._facts(planned, changed.poisons(planned.record.label)),
+        )
         self._proposed(event, changed)
         return self.outbox
+
+    def presence(self, client: str, *, online: bool) -> None:
+        """What the LSP knows of a client's connection; every client counts as online until said otherwise."""
+        self.away = self.away - {client} if online else self.away | {client}
+
+    def sell(self, buyer: str, request: m.Buy, given: int = 0) -> Outbox:
+        """Sell ``buyer`` what it asks for, from the stock that it shares: the first step is the offer to all who do.
+
+        ``given`` is what the new channel holds for the buyer from the start (sat): a payment to it that the LSP has
+        received. Raises ``Refused`` (STK-3), ``InputError`` when the amounts do not fit, with nothing changed.
+        """
+        self.outbox = Outbox()
+        base = self.stock_base(buyer)
+        stock = self.stock_of(base)
+        serial = sum(1 for sold in self.factory.record.sales if sold.sale.base == base)
+        parent = stock.links[-1].link if stock.links else base.transaction
+        record = SaleRecord(
+            f"s{len(self.factory.record.sales)}",
+            base.transaction,
+            base.index,
+            serial,
+            parent,
+            buyer,
+            given,
+            request.capacity - given,
+            self.price(request.capacity),
+            {},
+        )
+        if record.price > request.most:
+            raise InputError(f"sale to {buyer}", f"costs {record.price} sat, more than {request.most}", "STK-3")
+        if given > request.capacity:
+            raise InputError(f"sale to {buyer}", f"{given} sat do not fit {request.capacity}", "R-LEAF-CONTENTS")
+        if self.offer_open(stock):
+            # Before a point is made for a sale that the table refuses.
+            self.deal(str(base), Event.of("sell", self.name))
+        check_public_key(bytes.fromhex(request.commitment_point), f"commitment point of {buyer}")
+        own = self.new_commitment_point(buyer)
+        points = {record.sale.commitment(buyer): request.commitment_point, record.sale.commitment(self.name): own}
+        planned = self.factory.plan_sale(replace(record, points=points))
+        online = frozenset(self.offer.balances) - self.away
+        dying_at = self.life.funded_at + self.life.active_blocks
+        self.sale_offered(self.sale_event("sell", self.name, planned, online=online, dying_at=dying_at), planned)
+        return self.outbox
+
+    @staticmethod
+    def offer_open(stock: Stock) -> bool:
+        """Whether a sale from this stock is proposed or being signed, or nothing can be sold from it any more."""
+        return stock.status not in ("unsold", "chained")
+
+    def price(self, capacity: int) -> int:
+        """What a channel of ``capacity`` sat costs (sat)."""
+        return capacity * self.price_ppm // 1_000_000
+
+    def counted_blueprint(self) -> Blueprint:
+        """See ``Actor.counted_blueprint``."""
+        if not self.life.version:
+            raise InputError(self.name, "counts on no version yet", "FAC-7")
+        return self.factory.blueprints[self.life.version]
+
+    def standing_contents(self) -> dict[str, LeafContents]:
+        """What each leaf holds with every chain on the version that counts cut through (sat)."""
+        if not self.life.version:
+            return dict(self.counted)
+        kept = self.counted_blueprint().templates
+        complete = {sold.label for stock in self.party.stocks.values() for sold in stock.links}
+        sales = [sold.sale for sold in self.factory.record.sales if sold.label in complete and sold.state in kept]
+        return cut_through(self.counted, self.factory.leaf_states, sales)
 
     def close(self) -> Outbox:
         """Propose a cooperative close by the version that the LSP counts on. Raises ``Refused`` out of turn."""
         self.outbox = Outbox()
         attempt = len(self.factory.record.closes)
-        record = CloseRecord(self._label(), attempt, dict(self.counted_versions), dict(self.counted))
+        record = CloseRecord(self._label(), attempt, dict(self.counted_versions), self.standing_contents())
         planned = self.factory.plan_close(record)
         changed = Archive(self.name, self.factory.record)
         changed.adopt_close(planned)
@@ -197,6 +281,21 @@ class LspActor(Actor):
         self.live(Event.of("update_aborted" if updating else "abort", self.name))
         return self.outbox
 
+    def _cut_below(self, node: str) -> dict[str, LeafContents]:
+        """Every leaf's contents; the chains of the leaves below ``node``, whose states are replaced, cut through."""
+        cut = self.standing_contents()
+        below = {leaf.path for leaf in leaves_below(self.tree.node(node))}
+        return {path: cut[path] if path in below else leaf for path, leaf in self.counted.items()}
+
+    def abort_sale(self, label: str) -> Outbox:
+        """Give a sale up whose link the LSP has not signed. Raises ``Refused`` when it has."""
+        self.outbox = Outbox()
+        key = self.stock_with(label)
+        if key is None:
+            raise InputError(f"sale '{label}'", "is not known", "STK-13")
+        self.deal(key, Event.of("sale_aborted", self.name))
+        return self.outbox
+
     def retry(self) -> Outbox:
         """After silence: send again whatever somebody may not have received, and start open sessions over."""
         self.outbox = Outbox()
@@ -212,6 +311,7 @@ class LspActor(Actor):
                     self._send(client, self._offer_for(client))
             case "active":
                 self._given_up_again()
+                self._sell_again()
             case "funded":
                 self.outbox.broadcasts.append(self.funding_transaction())
             case "close_published":
@@ -227,16 +327,36 @@ class LspActor(Actor):
             for client in self.tree.node(newest.node).clients:
                 self._send(client, m.UpdateAborted(newest.label))
 
+    def _sell_again(self) -> None:
+        """Ask again whatever a sale waits for."""
+        for key, stock in self.party.stocks.items():
+            if stock.status == "offered" and stock.pending is not None:
+                for client in sorted(stock.clients - stock.agreed):
+                    self._send(client, self._sale_for(client, stock.pending.label))
+            elif stock.status == "signing" and stock.pending is not None:
+                for client in sorted(stock.clients - stock.holders):
+                    self._send(client, self._sale_for(client, stock.pending.label))
+                    self._send_known(client, stock.pending.label)
+                self.deal(key, Event.of("retry", self.name))
+            elif stock.status == "chained":
+                for sold in stock.links:
+                    if not sold.paid:
+                        self._send(sold.buyer, m.PaymentRequest(sold.label))
+
+    def _send_known(self, client: str, label: str) -> None:
+        """Complete signatures that ``client`` may not have received."""
+        known = {
+            name: self.signatures[name].hex()
+            for name in self.factory.signing(label)
+            if name in self.signatures and client in self._holders(name)
+        }
+        if known:
+            self._send(client, m.Signatures(known))
+
     def _sign_again(self) -> None:
         waiting = self.life.concerned - self.life.complete
         for client in sorted(waiting):
-            known = {
-                name: self.signatures[name].hex()
-                for name in self.factory.signing(self.life.pending)
-                if name in self.signatures and client in self._holders(name)
-            }
-            if known:
-                self._send(client, m.Signatures(known))
+            self._send_known(client, self.life.pending)
         self.live(Event.of("retry", self.name))
 
     def _holders(self, name: str) -> frozenset[str]:
@@ -250,6 +370,16 @@ class LspActor(Actor):
         match message:
             case m.Join():
                 self._take_join(sender, message)
+            case m.Buy():
+                self._take_buy(sender, message)
+            case m.LinkHeld():
+                self._take_link_held(sender, message.label)
+            case m.Payment():
+                self._take_payment(sender, message.label)
+            case m.Agreement() if self.stock_with(message.label) is not None:
+                key = str(self.stock_with(message.label))
+                if self.party.stocks[key].status == "offered":
+                    self.deal(key, Event.of("agreement", sender, digest=message.digest))
             case m.Agreement():
                 if message.label != self.life.pending:
                     raise InputError(f"agreement of {sender}", "is for another version", "FAC-3")
@@ -259,6 +389,35 @@ class LspActor(Actor):
             case _:
                 kind = type(message).__name__
                 raise InputError(f"message of {sender}", f"{kind} is not for the LSP", "message-form")
+
+    def _take_buy(self, sender: str, request: m.Buy) -> None:
+        if sender not in self.offer.balances:
+            raise InputError(f"message of {sender}", "is no client of this factory", "STK-3")
+        try:
+            self.sell(sender, request, self.received.get(sender, 0))
+        except (Refused, InputError) as error:
+            instead = fallback(error.guard) if isinstance(error, Refused) else fallback("amount_available")
+            self._alert(error)
+            self._send(sender, m.SaleRefused(str(error), instead))
+        else:
+            self.received.pop(sender, None)
+
+    def _take_link_held(self, sender: str, label: str) -> None:
+        key = self.stock_with(label)
+        if key is None:
+            raise InputError(f"message of {sender}", f"sale '{label}' is not known", "STK-10")
+        stock = self.party.stocks[key]
+        if any(sold.label == label for sold in stock.links):
+            return  # The answer to a retry that came after the first answer.
+        self.deal(key, Event.of("link_held", sender, label=label))
+
+    def _take_payment(self, sender: str, label: str) -> None:
+        key = self.stock_with(label)
+        if key is None:
+            raise InputError(f"message of {sender}", f"sale '{label}' is not known", "STK-17")
+        if any((sold.label, sold.buyer, sold.paid) == (label, sender, True) for sold in self.party.stocks[key].links):
+            return  # It was asked for again before it arrived.
+        self.deal(key, Event.of("payment", sender, label=label))
 
     def _take_kit_complete(self, sender: str, message: m.KitComplete) -> None:
         check_public_key(bytes.fromhex(message.next_commitment_point), f"commitment point of {sender}")
@@ -325,14 +484,14 @@ class LspActor(Actor):
         done = 0 if self.archive is None else len(self.archive.record.versions) + len(self.archive.record.closes)
         return f"v{done}"
 
-    def _facts(self, planned: Planned) -> dict[str, str | frozenset[str]]:
+    def _facts(self, planned: Planned, poisons: Iterable[str] = ()) -> dict[str, str | frozenset[str]]:
         known = self.factory.templates
         new = frozenset(template.name for template in planned.blueprint.signed_together() if template.name not in known)
         return {
             "version": planned.record.label,
             "digest": digest_of(planned.blueprint, planned.realised, planned.record.node),
             "kit": new & planned.blueprint.kit_of(self.name),
-            "to_sign": new,
+            "to_sign": new | frozenset(poisons),
         }
 
     def _record(
@@ -389,6 +548,16 @@ class LspActor(Actor):
                 return self._offer_for(action.to)
             case "begin":
                 return m.Begin(self.life.attempt)
+            case "sale":
+                return self._sale_for(action.to, str(action["label"]))
+            case "begin_sale":
+                key = self.stock_with(str(action["label"]))
+                assert key is not None
+                return m.BeginSale(str(action["label"]), self.party.stocks[key].attempt)
+            case "payment_request":
+                return m.PaymentRequest(str(action["label"]))
+            case "sale_aborted":
+                return m.SaleAborted(str(action["label"]))
             case "update_aborted":
                 newest = self.factory.newest
                 assert newest is not None
@@ -417,6 +586,26 @@ class LspActor(Actor):
         below = {leaf.path: version.contents[leaf.path] for leaf in leaves_below(node)}
         return m.Update(version.label, version.node, version.versions, below, lsp, own)
 
+    def _sale_for(self, client: str, label: str) -> m.Sale:
+        """A sale as this client needs it: points only for its own channel."""
+        record = next(sold for sold in self.factory.record.sales if sold.label == label)
+        points = None
+        if client == record.buyer:
+            names = (record.sale.commitment(client), record.sale.commitment(self.name))
+            points = m.PointPair(*(record.points[name] for name in names))
+        return m.Sale(
+            label,
+            record.state,
+            record.stock,
+            record.serial,
+            record.parent,
+            record.buyer,
+            record.to_client,
+            record.to_lsp,
+            record.price,
+            points,
+        )
+
     def save(self, action: Action) -> None:
         """The factory's life, and what it rests on."""
         if action.name == "counted":
@@ -427,7 +616,9 @@ class LspActor(Actor):
             self.store.put_document(FACTORY, m.text_of(self.archive.record))
         life = replace(self.life, odometer=None)
         indices, versions = self.odometer.indices, self.counted_versions
-        saved = Saved(life, indices, self.joins, self.points, self.counted, versions)
+        saved = Saved(
+            life, indices, self.joins, self.points, self.counted, versions, dict(self.party.stocks), self.received
+        )
         self.store.put_document(LIFE, m.text_of(saved))
 
     def broadcast(self, action: Action) -> Transaction:
@@ -472,10 +663,14 @@ class LspActor(Actor):
             records=self.store.records(),
             tree_on_chain=life.status == "resolving",
         )
-        self.party = Participant(life, signer)
+        self.received = dict(saved.received)
+        self.party = Participant(life, signer, saved.stocks)
         factory = self.store.document(FACTORY)
         if factory is None:
             return
         self.archive = Archive(self.name, m.decode_plain(FactoryRecord, factory, place))
         if life.pending and life.status not in ("resolving", "expired"):
             self.open_tasks(life.pending)
+        for stock in self.party.stocks.values():
+            if stock.pending is not None:
+                self.open_sale_tasks(stock.pending.label)

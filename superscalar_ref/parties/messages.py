@@ -209,6 +209,88 @@ class UpdateAborted:
 
 
 @dataclass(frozen=True)
+class Buy:
+    """Client → LSP: sell me a channel of this capacity (sat), for at most this price (sat)."""
+
+    capacity: Amount
+    most: Amount
+    commitment_point: Point
+    """For the new channel's first commitment."""
+
+
+@dataclass(frozen=True)
+class PointPair:
+    """The points of a new channel's first commitments."""
+
+    client: Point
+    lsp: Point
+
+
+@dataclass(frozen=True)
+class Sale:
+    """LSP → every client of a stock: the next link of its chain."""
+
+    label: Name
+    state: Name
+    """The leaf's state on which the chain hangs."""
+    stock: Count
+    """Index of the stock output among that state's outputs."""
+    serial: Count
+    parent: Name
+    """The state, or the link, whose stock output is spent."""
+    buyer: Name
+    to_client: Amount
+    to_lsp: Amount
+    price: Amount
+    points: PointPair | None = None
+    """To the buyer alone."""
+
+
+@dataclass(frozen=True)
+class BeginSale:
+    """LSP → client: open (again) every session of this sale that is not complete, as this attempt."""
+
+    label: Name
+    attempt: Count
+
+
+@dataclass(frozen=True)
+class LinkHeld:
+    """Client → LSP: the link, and everything on it that this client is to hold, is complete and durable."""
+
+    label: Name
+
+
+@dataclass(frozen=True)
+class PaymentRequest:
+    """LSP → buyer: the sale is complete; let the payment settle."""
+
+    label: Name
+
+
+@dataclass(frozen=True)
+class Payment:
+    """Buyer → LSP: stands for the payment over Lightning that settles now."""
+
+    label: Name
+
+
+@dataclass(frozen=True)
+class SaleRefused:
+    """LSP → client: nothing is sold now; why, and what the client can do instead."""
+
+    reason: str
+    fallback: str
+
+
+@dataclass(frozen=True)
+class SaleAborted:
+    """LSP → client: this sale is given up."""
+
+    label: Name
+
+
+@dataclass(frozen=True)
 class Abort:
     """LSP → client: the ceremony is given up."""
 
@@ -229,6 +311,14 @@ Message = (
     | Signatures
     | KitComplete
     | UpdateAborted
+    | Buy
+    | Sale
+    | BeginSale
+    | LinkHeld
+    | PaymentRequest
+    | Payment
+    | SaleRefused
+    | SaleAborted
     | Abort
 )
 
@@ -246,6 +336,14 @@ NAMES: Mapping[str, type[Message]] = {
     "signatures": Signatures,
     "kit_complete": KitComplete,
     "update_aborted": UpdateAborted,
+    "buy": Buy,
+    "sale": Sale,
+    "begin_sale": BeginSale,
+    "link_held": LinkHeld,
+    "payment_request": PaymentRequest,
+    "payment": Payment,
+    "sale_refused": SaleRefused,
+    "sale_aborted": SaleAborted,
     "abort": Abort,
 }
 _NAME_OF = {kind: name for name, kind in NAMES.items()}

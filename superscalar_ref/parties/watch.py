@@ -55,6 +55,8 @@ class Watcher:
     def _tell(self, name: str, height: int) -> None:
         """One confirmed transaction as events of the party's life; what its table does not take, it does not need."""
         facts = {"depth": self.ledger.height - height + 1, "height": height}
+        if self.actor.factory.templates[name].kind in (Kind.COMMITMENT, Kind.SWEEP, Kind.POISON):
+            facts["unsettled"] = self.unsettled()
         for event, carried in _events(self.actor.factory.templates[name], self.actor.name):
             if (name, event) in self.told:
                 continue
@@ -63,6 +65,19 @@ class Watcher:
             except Refused:
                 continue
             self.told.add((name, event))
+
+    def unsettled(self) -> int:
+        """How many confirmed outputs the party still has a transaction of its leaf for: closes, sweeps, links, poison."""
+        view = self.view()
+        return len(
+            {
+                spend.outpoint
+                for template in view.held.values()
+                if template.kind in (Kind.COMMITMENT, Kind.SWEEP, Kind.SALE, Kind.POISON)
+                for spend in template.spends
+                if spend.outpoint in view.unspent
+            }
+        )
 
     def view(self) -> View:
         """What the party sees and holds, for its strategy."""
@@ -108,13 +123,16 @@ def _ready(template: Template, unspent: Mapping[Outpoint, int]) -> list[int]:
 
 
 _DEPTH = ("depth",)
+_SETTLED = ("depth", "unsettled")
 _EVENTS: Mapping[Kind, tuple[tuple[str, tuple[str, ...]], ...]] = {
     Kind.FUNDING: (("funding_confirmed", ("depth", "height")),),
     Kind.KICKOFF: (("tree_confirmed", ()), ("kickoff_confirmed", ())),
     Kind.STATE: (("tree_confirmed", ()), ("state_confirmed", ())),
     Kind.COMMITMENT: (("commitment_confirmed", ()),),
-    Kind.SWEEP: (("sweep_confirmed", _DEPTH),),
+    Kind.SWEEP: (("sweep_confirmed", _SETTLED),),
     Kind.ALTERNATE: (("tree_confirmed", ()), ("alternate_confirmed", _DEPTH)),
+    Kind.SALE: (("tree_confirmed", ()),),
+    Kind.POISON: (("tree_confirmed", ()), ("poison_confirmed", _SETTLED)),
     Kind.CLOSE: (("close_confirmed", _DEPTH),),
 }
 """For each kind of transaction, the events of a life that its confirmation stands for, and what each carries."""
@@ -125,7 +143,7 @@ def _events(template: Template, me: str) -> tuple[tuple[str, tuple[str, ...]], .
     if template.kind is Kind.STATE and any(output.owner == me for output in template.outputs):
         return (("tree_confirmed", ()), ("leaf_confirmed", ()))
     if template.kind is Kind.COMMITMENT and template.holder != me:
-        return (("peer_commitment_confirmed", _DEPTH),)
+        return (("peer_commitment_confirmed", _SETTLED),)
     if template.kind is Kind.SWEEP and template.outputs[0].owner != me:
         return ()
     return _EVENTS.get(template.kind, ())

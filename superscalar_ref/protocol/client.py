@@ -43,6 +43,8 @@ class Client:
     """The version being signed."""
     pending_owed: int = 0
     pending_kit: frozenset[str] = frozenset()
+    pending_poison: frozenset[str] = frozenset()
+    """Names of the poisons of what the pending version supersedes."""
     newest_agreed: str = ""
     """The newest version that the client ever agreed to sign."""
     held: frozenset[str] = frozenset()
@@ -92,9 +94,27 @@ def kit_held(client: Client, event: Event) -> bool:
 
 
 @RULES.guard
+def poison_held(client: Client, event: Event) -> bool:
+    """Whether the poison of every superseded version is complete (D-10)."""
+    return client.pending_poison <= client.held
+
+
+@RULES.guard
+def link_held(client: Client, event: Event) -> bool:
+    """Whether a link, and what hangs on it, is complete in the client's hands (D-8)."""
+    return names(event, "kit") <= client.held
+
+
+@RULES.guard
 def deep_enough(client: Client, event: Event) -> bool:
     """Whether a transaction is as deep as a reorg is assumed to reach."""
     return number(event, "depth") >= client.limits.depth
+
+
+@RULES.guard
+def nothing_left(client: Client, event: Event) -> bool:
+    """Whether no confirmed output is left that the client still has to close, sweep, publish a link on, or poison."""
+    return "unsettled" not in dict(event.fields) or event["unsettled"] == 0
 
 
 @RULES.guard
@@ -128,6 +148,7 @@ def _pend(client: Client, event: Event) -> Client:
         pending=text(event, "version"),
         pending_owed=number(event, "balance"),
         pending_kit=names(event, "kit"),
+        pending_poison=names(event, "poison") if "poison" in dict(event.fields) else frozenset(),
         newest_agreed=text(event, "version"),
     )
 
@@ -167,8 +188,16 @@ def count_version(client: Client, event: Event) -> Result:
         pending="",
         pending_owed=0,
         pending_kit=frozenset(),
+        pending_poison=frozenset(),
     )
     return counted, (_persist(counted, "counted"),)
+
+
+@RULES.effect
+def count_link(client: Client, event: Event) -> Result:
+    """From here on the client relies on a link too, and on what it bought with it (sat)."""
+    counted = replace(client, owed=client.owed + number(event, "given"), kit=client.kit | names(event, "kit"))
+    return counted, (_persist(counted, "link_counted"),)
 
 
 @RULES.effect
@@ -186,5 +215,6 @@ def persist_status(client: Client, event: Event) -> Result:
 @RULES.effect
 def drop_pending(client: Client, event: Event) -> Result:
     """The sessions of the pending version are broken off; its version stays used up."""
-    dropped = replace(client, pending="", pending_owed=0, pending_kit=frozenset())
+    nothing: frozenset[str] = frozenset()
+    dropped = replace(client, pending="", pending_owed=0, pending_kit=nothing, pending_poison=nothing)
     return dropped, (Action("abort", "sessions"),)

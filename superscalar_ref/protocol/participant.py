@@ -26,28 +26,37 @@ from superscalar_ref.machine.types import Action, Event
 from superscalar_ref.protocol import client as client_rules
 from superscalar_ref.protocol import factory as factory_rules
 from superscalar_ref.protocol import session as session_rules
+from superscalar_ref.protocol import stock as stock_rules
 from superscalar_ref.protocol.blueprint import Blueprint
 from superscalar_ref.protocol.client import Client
 from superscalar_ref.protocol.factory import Factory
 from superscalar_ref.protocol.session import Record, Session, Task
-from superscalar_ref.protocol.transaction import Template
+from superscalar_ref.protocol.stock import Stock
+from superscalar_ref.protocol.transaction import Kind, Template
 from superscalar_ref.spec.load import load_machine
 from superscalar_ref.spec.table import Machine
 
 Life = TypeVar("Life", Client, Factory)
 
 
+@cache
+def stock_machine(directory: Path | None = None) -> BoundMachine[Stock]:
+    """The table of ``stock``, bound; read once for each directory."""
+    return bind(load_machine("stock", directory), stock_rules.RULES)
+
+
 @dataclass(frozen=True)
 class Machines:
-    """The three tables, bound to their rules."""
+    """The tables, bound to their rules."""
 
     session: BoundMachine[Session]
     client: BoundMachine[Client]
     factory: BoundMachine[Factory]
+    stock: BoundMachine[Stock] = field(default_factory=stock_machine)
 
 
 def bind_machines(session: Machine, client: Machine, factory: Machine) -> Machines:
-    """Bind three tables, such as those of a variant. Raises ``SpecError`` as ``bind`` does."""
+    """Bind three tables, such as those of a variant, beside the stock's own. Raises ``SpecError`` as ``bind`` does."""
     return Machines(
         bind(session, session_rules.RULES), bind(client, client_rules.RULES), bind(factory, factory_rules.RULES)
     )
@@ -63,6 +72,10 @@ def machines(directory: Path | None = None) -> Machines:
 
 SESSION_STEPS: Mapping[str, str] = MappingProxyType({"nonces_in": "sign", "signed": "finish"})
 """The event of a session that a party causes itself, in each state, as soon as the table takes it."""
+
+
+def _no_stocks() -> Mapping[str, Stock]:
+    return MappingProxyType({})
 
 
 def _no_sessions() -> Mapping[str, Session]:
@@ -91,6 +104,7 @@ class Durable:
     held: frozenset[str]
     records: frozenset[Record]
     tree_on_chain: bool
+    stocks: Mapping[str, Stock] = field(default_factory=_no_stocks)
 
 
 @dataclass(frozen=True)
@@ -101,8 +115,13 @@ class Turn:
     refused: tuple[Refused, ...]
 
 
-def task(blueprint: Blueprint, template: Template, party: str, message: str) -> Task:
-    """What ``party`` needs to know to sign ``template``; ``message`` names its sighash."""
+def task(
+    blueprint: Blueprint, template: Template, party: str, message: str, after: frozenset[str] = frozenset()
+) -> Task:
+    """What ``party`` needs to know to sign ``template``; ``message`` names its sighash.
+
+    ``after`` is for a poison: what supersedes the state that it poisons, as far as ``party`` is to hold it.
+    """
     collector = template.holder or blueprint.terms.lsp
     holders = frozenset({template.holder}) if template.holder else template.signers
     known = template.name in blueprint.templates
@@ -114,7 +133,9 @@ def task(blueprint: Blueprint, template: Template, party: str, message: str) -> 
         template.signers,
         collector,
         holders,
-        blueprint.needs(party, template.name) if known else frozenset(),
+        (blueprint.needs(party, template.name) if known else frozenset()) | after,
+        template.kind is Kind.POISON,
+        after,
     )
 
 
@@ -189,6 +210,8 @@ class Participant:
 
     life: Client | Factory
     signer: Signer
+    stocks: Mapping[str, Stock] = field(default_factory=_no_stocks)
+    """The stocks that this party shares, by the outpoint of the leaf's output."""
 
     @property
     def me(self) -> str:
@@ -204,32 +227,72 @@ SELF_STEPS = ("all_agreed", "begin_signing", "kit_complete", "ready", "close_com
 """Events of a life that a party causes itself as soon as its table takes them."""
 
 
+STOCK_STEPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"offered": ("begin_signing",), "signing": ("link_complete", "ready")}
+)
+"""Events of a stock that a party causes itself, in each state, as soon as the table takes them."""
+
+
 def live(tables: Machines, party: Participant, event: Event) -> tuple[Participant, Turn]:
     """Take one event of the party's life. Raises ``Refused``, with nothing changed, when the table does not take it."""
     seen = replace(party.life, held=party.signer.held)
     stepped = step(party.machine(tables), seen, event)
     life = replace(stepped.context, held=frozenset())
     signer = party.signer
-    actions: list[Action] = []
-    refused: list[Refused] = []
     if event.name == "tree_confirmed":
         signer = replace(signer, tree_on_chain=True)
-    for action in stepped.actions:
-        actions.append(action)
+    signer, carried, refused = _carry_out(tables, signer, stepped.actions)
+    after = replace(party, life=life, signer=signer)
+    after, follow = own_steps(tables, after)
+    return after, Turn(carried + follow.actions, refused + follow.refused)
+
+
+def _carry_out(
+    tables: Machines, signer: Signer, actions: Iterable[Action]
+) -> tuple[Signer, tuple[Action, ...], tuple[Refused, ...]]:
+    """Open and break off the sessions that a step asks for; every other action is passed on in its place."""
+    done: list[Action] = []
+    refused: list[Refused] = []
+    for action in actions:
+        done.append(action)
         if action.kind == "open":
             event = Event.of("open", signer.me, attempt=action["attempt"])
-            names = sorted(_names(action["transactions"]) - signer.held)
-            signer, more, no = sign(tables, signer, [(name, event) for name in names])
+            wanted = sorted(_names(action["transactions"]) - signer.held)
+            signer, more, no = sign(tables, signer, [(name, event) for name in wanted])
         elif action.kind == "abort":
-            live_ones = [n for n, s in signer.sessions.items() if s.status in ("open", "nonces_in", "signed")]
+            among = dict(action.fields).get("transactions", frozenset(signer.sessions))
+            live_ones = [
+                name
+                for name, session in signer.sessions.items()
+                if session.status in ("open", "nonces_in", "signed") and name in _names(among)
+            ]
             signer, more, no = sign(tables, signer, [(name, Event.of("abort", signer.me)) for name in live_ones])
         else:
             continue
-        actions.extend(more)
+        done.extend(more)
         refused.extend(no)
-    after = Participant(life, signer)
-    after, follow = own_steps(tables, after)
-    return after, Turn(tuple(actions) + follow.actions, tuple(refused) + follow.refused)
+    return signer, tuple(done), tuple(refused)
+
+
+def deal(tables: Machines, party: Participant, key: str, event: Event) -> tuple[Participant, Turn]:
+    """Take one event of the stock ``key``. Raises ``Refused``, with nothing changed, when no table takes it.
+
+    Raises ``KeyError`` for a stock that this party does not share.
+    """
+    known = party.stocks[key]
+    seen = replace(known, held=party.signer.held, records=party.signer.records)
+    stepped = step(tables.stock, seen, event)
+    stock = replace(stepped.context, held=frozenset(), records=frozenset())
+    party = replace(party, stocks=MappingProxyType({**party.stocks, key: stock}))
+    signer, actions, refused = _carry_out(tables, party.signer, stepped.actions)
+    party = replace(party, signer=signer)
+    for action in actions:
+        if action.kind == "count":
+            bought = Event.of("link_complete", party.me, **dict(action.fields))
+            party, turn = live(tables, party, bought)
+            actions, refused = actions + turn.actions, refused + turn.refused
+    party, follow = own_steps(tables, party)
+    return party, Turn(actions + follow.actions, refused + follow.refused)
 
 
 def deliver(tables: Machines, party: Participant, events: Iterable[tuple[str, Event]]) -> tuple[Participant, Turn]:
@@ -254,18 +317,27 @@ def own_steps(tables: Machines, party: Participant) -> tuple[Participant, Turn]:
             continue
         actions += turn.actions
         refused += turn.refused
+    for key in party.stocks:
+        for name in STOCK_STEPS.get(party.stocks[key].status, ()):
+            try:
+                party, turn = deal(tables, party, key, Event.of(name, party.me))
+            except Refused:
+                continue
+            actions += turn.actions
+            refused += turn.refused
     return party, Turn(actions, refused)
 
 
 def durable(party: Participant) -> Durable:
     """What is durable when every ``persist`` action so far was carried out."""
-    return Durable(party.life, party.signer.held, party.signer.records, party.signer.tree_on_chain)
+    signer = party.signer
+    return Durable(party.life, signer.held, signer.records, signer.tree_on_chain, party.stocks)
 
 
 def recover(stored: Durable) -> Participant:
     """The party after a crash and a restart: what was stored, no sessions, no nonces."""
     signer = Signer(stored.life.me, held=stored.held, records=stored.records, tree_on_chain=stored.tree_on_chain)
-    return Participant(stored.life, signer)
+    return Participant(stored.life, signer, stored.stocks)
 
 
 def _names(value: object) -> frozenset[str]:

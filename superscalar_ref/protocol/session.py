@@ -31,6 +31,10 @@ class Task:
     """Who is to hold the complete transaction: all signers, or the holder of a commitment alone."""
     needs: frozenset[str] = frozenset()
     """The children that this signer must hold complete before it signs (D-4)."""
+    poisons: bool = False
+    """Whether it is the poison of an output of a leaf's state, or of a link on it (D-10)."""
+    after: frozenset[str] = frozenset()
+    """A poison's: everything of a newer version that this signer is to hold; empty while there is none."""
 
 
 Record = tuple[str, str, str]
@@ -112,6 +116,13 @@ def last_nonce(session: Session, event: Event) -> bool:
 def children_complete(session: Session, event: Event) -> bool:
     """Whether this signer holds every child that it needs complete (D-4)."""
     return session.task.needs <= session.held
+
+
+@RULES.guard
+def only_superseded(session: Session, event: Event) -> bool:
+    """Whether a poison comes after what supersedes the state that it poisons (D-10, P-POISON-ONLY-SUPERSEDED)."""
+    task = session.task
+    return not task.poisons or (bool(task.after) and task.after <= session.held)
 
 
 @RULES.guard

@@ -18,7 +18,20 @@ from superscalar_ref.protocol.shape import Shape
 from tests.parties.scene import Scene, check_consistent, scene, snapshot
 
 PAIR = Shape.of([2], leaf_k=2)
-OTHERS = (m.UpdateAborted("v1"), m.Abort("factory"))
+POINT = "02" + "11" * 32
+OTHERS = (
+    m.UpdateAborted("v1"),
+    m.Abort("factory"),
+    m.Buy(5_000, 100, POINT),
+    m.Sale("s0", "state:r@0", 2, 0, "state:r@0", "c0", 0, 5_000, 100),
+    m.Sale("s0", "state:r@0", 2, 0, "state:r@0", "c0", 0, 5_000, 100, m.PointPair(POINT, POINT)),
+    m.BeginSale("s0", 1),
+    m.LinkHeld("s0"),
+    m.PaymentRequest("s0"),
+    m.Payment("s0"),
+    m.SaleRefused("why", "instead"),
+    m.SaleAborted("s0"),
+)
 """Messages that a smooth life does not see."""
 
 

@@ -94,6 +94,8 @@ ROWS: list[tuple[str, str, str, str, str, list[tuple[str, str]]]] = [
     ("on_chain", "commitment_confirmed", "chain", "CLI-15", "settling", [("persist", "status")]),
     ("settling", "sweep_confirmed", "chain", "CLI-16", "swept", [("persist", "status")]),
     ("on_chain", "peer_commitment_confirmed", "chain", "CLI-19", "swept", [("persist", "status")]),
+    ("on_chain", "poison_confirmed", "chain", "CLI-21", "swept", [("persist", "status")]),
+    ("settling", "poison_confirmed", "chain", "CLI-21", "swept", [("persist", "status")]),
     *[
         (status, "alternate_confirmed", "chain", "CLI-17", "paid", [("abort", "sessions"), ("persist", "status")])
         for status in ("holding", "active", "updating", "closing", "exiting", "waiting", "on_chain")
@@ -113,6 +115,13 @@ def test_a_row_is_taken(status: str, event: str, by: str, row: str, to: str, act
     assert (done.context.version, done.context.owed, done.context.kit) == ("0.0", 5, frozenset({"old"}))
 
 
+def test_a_purchase_is_counted_with_its_link() -> None:
+    link = frozenset({"sale:state:r@0#1.0"})
+    done = take(replace(BASE, status="active", held=link), "link_complete", "A", given=3, kit=link)
+    assert (done.transition_id, kinds(done)) == ("CLI-20", [("persist", "link_counted")])
+    assert (done.context.owed, done.context.kit) == (8, frozenset({"old"}) | link)
+
+
 REFUSED: list[tuple[Client, str, str, dict[str, Any], str]] = [
     (FIRST, "proposal", "L", {**OFFER, "balance": 4}, "balance_as_promised"),
     (FIRST, "proposal", "L", {**OFFER, "funding_claimed": "y"}, "funding_recomputed"),
@@ -125,6 +134,9 @@ REFUSED: list[tuple[Client, str, str, dict[str, Any], str]] = [
     (replace(BASE, newest_agreed="0.1"), "update_proposal", "L", {"version": "0.1", "balance": 5}, "version_is_newer"),
     (BASE, "update_proposal", "L", {"version": "0.1", "balance": 4}, "balance_not_less"),
     (BASE, "close_proposal", "L", {"balance": 4}, "close_pays_in_full"),
+    (BASE, "link_complete", "A", {"given": 1, "kit": frozenset({"link"})}, "link_held"),
+    (replace(PENDING, status="updating", held=KIT, pending_poison=KIT | {"p"}), "kit_complete", "A", {}, "poison_held"),
+    (replace(BASE, status="settling"), "sweep_confirmed", "chain", {"depth": 3, "unsettled": 1}, "nothing_left"),
     *[
         (replace(BASE, status=status), event, "chain", {"depth": 2}, "deep_enough")
         for status, event in (

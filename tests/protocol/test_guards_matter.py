@@ -18,7 +18,9 @@ from superscalar_ref.machine.bind import bind
 from superscalar_ref.machine.step import BoundMachine
 from superscalar_ref.machine.types import Event
 from superscalar_ref.protocol import client, factory, session
-from superscalar_ref.protocol.participant import Machines, machines, with_tasks
+from superscalar_ref.protocol.client import Client
+from superscalar_ref.protocol.participant import Machines, deliver, machines, task, with_tasks
+from superscalar_ref.protocol.poison import poison
 from superscalar_ref.spec.table import Machine, Transition
 from tests.protocol.scenes import (
     ACTIVE,
@@ -274,6 +276,57 @@ def sign_another_message(tables: Machines) -> World:
     return world
 
 
+def poison_of_the_newest(tables: Machines) -> World:
+    """A client asks the LSP to sign the poison of the state that stands, with which it would take all of it."""
+    world = impatient(tables, ("A",)).active()
+    blueprint = world.first.blueprint
+    state = blueprint.templates["state:r@0"]
+    made = poison(world.terms, state.outpoint(0), state.outputs[0])
+    assert made is not None
+    party = world.parties["A"]
+    asked = task(blueprint, made, "A", "sighash of the poison")
+    party = replace(party, signer=with_tasks(party.signer, [asked]))
+    for event in (Event.of("open", "A", attempt=9), Event.of("aggregate_nonce", LSP, attempt=9), Event.of("sign", "A")):
+        party, turn = deliver(tables, party, [(made.name, event)])
+        world.refused += turn.refused
+    signed = party.signer.sessions[made.name].status == "signed"
+    demand(not signed, "the newest state is poisoned: whoever publishes it takes the stock")
+    return world
+
+
+def poison_not_held(tables: Machines) -> World:
+    """The new version is complete, the poison of the old one is not."""
+    world = impatient(tables, ("A",)).active()
+    world.begin_update("r")
+    world.until(lambda: world.status("A") == "updating")
+    party = world.parties["A"]
+    wanting = replace(world.client("A"), pending_poison=frozenset({"poison:state:r@0#0"}))
+    world.parties["A"] = replace(party, life=wanting)
+    world.withhold(lambda letter: False)
+    world.live("A", Event.of("kit_complete", "A"))
+    demand(world.client("A").version == "0", "A counts on a version beside which the old one costs nothing to publish")
+    return world
+
+
+def link_not_held(tables: Machines) -> World:
+    world = impatient(tables, ("A",)).active()
+    link = frozenset({"sale:state:r@0#1.0"})
+    world.live("A", Event.of("link_complete", "A", given=2, kit=link))
+    demand(not link & world.client("A").kit, "A counts on a link that it does not hold")
+    return world
+
+
+def link_counted(tables: Machines) -> World:
+    world = impatient(tables, ("A",)).active()
+    held = frozenset({"state:r@0"})
+    world.live("A", Event.of("link_complete", "A", given=2, kit=held))
+    demand(world.client("A").owed == BALANCE + 2, "A does not count on what it bought")
+    world.remembers("A", "active")
+    life = world.disk["A"].life
+    demand(isinstance(life, Client) and life.owed == BALANCE + 2, "A's purchase is not durable")
+    return world
+
+
 def false_signature(tables: Machines) -> World:
     world = ceremony(tables)
     world.until(lambda: bool(_open(world, "A")))
@@ -428,6 +481,28 @@ def _on_chain(world: World) -> None:
     world.active()
     for event in ("tree_confirmed", "kickoff_confirmed", "leaf_confirmed"):
         world.seen("A", event)
+
+
+def another_channel_left(event: str, prepare: Callable[[World], object]) -> Scene:
+    """One of two channels is settled; the other is still to be swept."""
+
+    def play(tables: Machines) -> World:
+        world = impatient(tables)
+        prepare(world)
+        world.seen("A", event, unsettled=1)
+        demand(world.status("A") != "swept", "A stops watching while a channel of its own is unsettled")
+        return world
+
+    return play
+
+
+def poisoned(tables: Machines) -> World:
+    """An older state of the leaf confirms, and its poison."""
+    world = impatient(tables)
+    _on_chain(world)
+    world.seen("A", "poison_confirmed")
+    world.remembers("A", "swept")
+    return world
 
 
 def closed_by_the_lsp(tables: Machines) -> World:
@@ -702,6 +777,7 @@ SCENES: dict[str, dict[str, Scene]] = {
     },
     "SES-5": {
         "children_complete": sign_before_children,
+        "only_superseded": poison_of_the_newest,
         "nothing_on_chain": sign_with_the_tree_on_chain,
         "spend_is_unrecorded": sign_another_message,
         "record_spend": whole_life,
@@ -753,7 +829,12 @@ SCENES: dict[str, dict[str, Scene]] = {
         "persist_pending": remembered_life,
         "send_agreement": whole_life,
     },
-    "CLI-6": {"kit_held": kit_not_held("r"), "count_version": whole_life, "send_kit_complete": whole_life},
+    "CLI-6": {
+        "kit_held": kit_not_held("r"),
+        "poison_held": poison_not_held,
+        "count_version": whole_life,
+        "send_kit_complete": whole_life,
+    },
     "CLI-7": {"drop_pending": given_up_by_the_client},
     "CLI-8": {
         "close_pays_in_full": poorer("close_proposal"),
@@ -773,7 +854,11 @@ SCENES: dict[str, dict[str, Scene]] = {
     "CLI-13": {"persist_status": exit_on_chain},
     "CLI-14": {"persist_status": exit_on_chain},
     "CLI-15": {"persist_status": exit_on_chain},
-    "CLI-16": {"deep_enough": shallow("A", "sweep_confirmed", _settling), "persist_status": exit_on_chain},
+    "CLI-16": {
+        "deep_enough": shallow("A", "sweep_confirmed", _settling),
+        "nothing_left": another_channel_left("sweep_confirmed", _settling),
+        "persist_status": exit_on_chain,
+    },
     "CLI-17": {
         "deep_enough": shallow("A", "alternate_confirmed", World.active),
         "drop_pending": breaks_off("A", _then("alternate_confirmed", "A", "paid", depth=DEPTH)),
@@ -782,8 +867,15 @@ SCENES: dict[str, dict[str, Scene]] = {
     "CLI-18": {"drop_pending": given_up_before_funding, "persist_status": given_up_before_funding},
     "CLI-19": {
         "deep_enough": shallow("A", "peer_commitment_confirmed", _on_chain),
+        "nothing_left": another_channel_left("peer_commitment_confirmed", _on_chain),
         "persist_status": closed_by_the_lsp,
     },
+    "CLI-21": {
+        "deep_enough": shallow("A", "poison_confirmed", _on_chain),
+        "nothing_left": another_channel_left("poison_confirmed", _on_chain),
+        "persist_status": poisoned,
+    },
+    "CLI-20": {"link_held": link_not_held, "count_link": link_counted},
     "FAC-1": {"note_join": whole_life},
     "FAC-2": {"every_client_joined": propose_too_early, "persist_terms": whole_life, "send_proposal": whole_life},
     "FAC-3": {"same_plan": another_plan("first"), "note_agreement": whole_life},

@@ -24,6 +24,7 @@ from superscalar_ref.protocol.shape import Shape, grow
 
 NAMES = frozenset({"x"})
 MODEST: dict[str, Any] = {
+    "given": 1,
     "attempt": 1,
     "valid": False,
     "balance": 1,

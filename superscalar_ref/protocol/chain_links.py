@@ -1,0 +1,144 @@
+"""Links of a chain of sales: which transactions a sale consists of, and what chains come to when they are cut through.
+
+Laws of this module:
+
+* A link spends a stock output, and nothing else: never a channel (D-6, P1143 'Against Internal Splicing').
+* A link pays a new channel of the buyer, a smaller stock, and an anchor; the fee and the anchor come from the stock.
+* What hangs on its outputs is what hangs on a leaf's: commitments for both holders, alternates, the LSP's own path.
+* A link is a pure function of the terms, the output that it spends, and the sale: every signer computes the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from superscalar_ref.errors import InputError
+from superscalar_ref.protocol.blueprint import Blueprint, Channel, Drafter, LeafContents, Terms, tree_fee
+from superscalar_ref.protocol.transaction import Kind, Outpoint, Output, Role, Spend, Template
+
+SLOT = "sale"
+"""The slot of a stock output's spend: one link for each outpoint, for ever (D-7)."""
+
+
+@dataclass(frozen=True)
+class Sale:
+    """One sale from one stock output."""
+
+    state: str
+    """Name of the leaf's state."""
+    stock: int
+    """Index of the leaf's stock output, among the state's outputs."""
+    serial: int
+    """Number of this sale among all that were ever offered from this stock: no two links share a name."""
+    parent: str
+    """Name of the transaction whose stock output is spent: the state, or an earlier link."""
+    channel: Channel
+    """The buyer's new channel (sat)."""
+
+    @property
+    def link(self) -> str:
+        """Name of the link."""
+        return f"sale:{self.state}#{self.stock}.{self.serial}"
+
+    @property
+    def base(self) -> Outpoint:
+        """The leaf's own stock output, on which the whole chain hangs."""
+        return Outpoint(self.state, self.stock)
+
+    @property
+    def outpoint(self) -> Outpoint:
+        """The stock output that this link spends."""
+        return self.base if self.parent == self.state else Outpoint(self.parent, 1)
+
+    def commitment(self, holder: str) -> str:
+        """Name of the new channel's first commitment that ``holder`` may publish."""
+        return f"commitment:{self.channel.client}@{self.link}:{holder}"
+
+
+def link_cost(terms: Terms) -> int:
+    """What a link takes from the stock besides the channel: its fee and its anchor (sat)."""
+    return tree_fee(terms.economy, 2) + terms.economy.anchor
+
+
+def link(terms: Terms, sale: Sale, spent: Output) -> Blueprint:
+    """A sale's transactions: the link that spends ``spent``, and everything on it.
+
+    Raises ``InputError``: D-6 when that is no stock output, R-KEYS when the buyer does not share it, R-DUST when the
+    channel or what is left would be dust, or more than there is.
+    """
+    place = f"sale {sale.link}"
+    channel = sale.channel
+    if spent.role is not Role.STOCK:
+        raise InputError(place, f"spends a {spent.role} output, and only stock is sold from", "D-6")
+    group = tuple(client for client in terms.tree.clients if client in spent.signers)
+    if channel.client not in group:
+        raise InputError(place, f"{channel.client} does not share the stock of {', '.join(group)}", "R-KEYS")
+    least = max(terms.economy.dust, 1)
+    left = spent.amount - channel.capacity - link_cost(terms)
+    if min(channel.to_client, channel.to_lsp) < 0 or channel.capacity < least:
+        raise InputError(place, f"a channel of {channel.capacity} sat is dust", "R-DUST")
+    if left < least:
+        raise InputError(place, f"a stock of {spent.amount} sat cannot pay {channel.capacity} sat", "R-DUST")
+    draft = Drafter(terms)
+    outputs = (draft.channel_output(channel), draft.stock_output(group, left))
+    template = draft.add(
+        Template(
+            sale.link,
+            Kind.SALE,
+            (Spend(sale.outpoint),),
+            outputs + draft.anchors(),
+            spent.signers,
+            fee=tree_fee(terms.economy, len(outputs)),
+            slot=SLOT,
+        )
+    )
+    names = {holder: sale.commitment(holder) for holder in (channel.client, terms.lsp)}
+    draft.on_channel(channel, template.outpoint(0), names)
+    draft.on_stock(group, left, template.outpoint(1))
+    return Blueprint(terms, {}, {}, draft.templates)
+
+
+def cut_through(
+    contents: Mapping[str, LeafContents], leaf_of: Mapping[str, str], sales: Iterable[Sale]
+) -> dict[str, LeafContents]:
+    """Leaf contents with every chain cut through: a client's channels become one (sat).
+
+    ``leaf_of`` gives the leaf's path for the name of a state. The links' fees and anchors, not paid after all, return
+    to the stock; so each leaf holds as much as before.
+    """
+    after = dict(contents)
+    for sale in sales:
+        path = leaf_of[sale.state]
+        after[path] = _with_sale(after[path], sale)
+    return after
+
+
+def _with_sale(leaf: LeafContents, sale: Sale) -> LeafContents:
+    bought = sale.channel
+    channels = tuple(
+        replace(one, to_client=one.to_client + bought.to_client, to_lsp=one.to_lsp + bought.to_lsp)
+        if one.client == bought.client
+        else one
+        for one in leaf.channels
+    )
+    group = sale.stock - len(leaf.channels)
+    stocks = tuple(amount - bought.capacity if number == group else amount for number, amount in enumerate(leaf.stocks))
+    return LeafContents(channels, stocks)
+
+
+def chain_to(sales: Sequence[Sale], name: str) -> tuple[str, ...]:
+    """Names of the links from the leaf's stock output down to the link ``name``, in the order of publication.
+
+    Raises ``InputError`` (Q-STK-5) when one of them is not among ``sales``.
+    """
+    by_name = {sale.link: sale for sale in sales}
+    names: list[str] = []
+    while True:
+        sale = by_name.get(name)
+        if sale is None:
+            raise InputError(f"link {name}", "is not known: nothing can be built on it", "Q-STK-5")
+        names.append(name)
+        if sale.parent == sale.state:
+            return tuple(reversed(names))
+        name = sale.parent
