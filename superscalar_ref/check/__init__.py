@@ -1,1 +1,16 @@
-"""The checker: exploration, games, proofs for all parameters, variants, traces."""
+"""Deciding what the specification promises: games are solved, ceremonies searched, constraints proven.
+
+How a verdict comes about, from the inside out:
+
+* ``game`` solves one game on the chain exactly (``plain`` is the same in the plainest form, and held equal to it);
+  ``arena`` says what a game is played with.
+* ``explore`` walks through everything that a party can be brought to sign, by the tables themselves; ``situations``
+  turns each scene into games. ``ceremony`` searches the signing sessions, with a crash between any two actions.
+* ``configurations`` and ``world`` are the small factories: every lock as tight as the constraints allow.
+* ``judge`` decides the properties, ``variants`` the wrong designs, ``reasons`` takes single rules away, ``trace`` tells
+  each loss.
+* ``proofs`` carries the arithmetic to all parameter values.
+
+What is not shown: one honest party at a time; few updates; fees as an ability and not as a number; no pinning; no
+reorgs; no payments in flight and no sales; miners who leave a transaction out no longer than ``confirmation_blocks``.
+"""

@@ -29,6 +29,7 @@ from superscalar_ref.check.situations import (
 )
 from superscalar_ref.check.trace import Trace, mined
 from superscalar_ref.check.world import LSP, Plot, World
+from superscalar_ref.errors import SuperscalarError
 from superscalar_ref.machine.types import Rules
 from superscalar_ref.protocol import client, factory, session
 from superscalar_ref.protocol.participant import Machines, bind_machines
@@ -44,6 +45,15 @@ STATIC = ("P-BLAST-BOUNDED",)
 SOMETIMES = "-SOMETIMES"
 KNOWN = (*CLIENT, "P-LSP-EXIT", *BOTH, *STATIC, *CEREMONIES)
 """Every property that is decided here; each has a ``sometimes`` of the same name with ``-SOMETIMES``."""
+
+
+class UnfinishedError(SuperscalarError):
+    """The time that was allowed ran out."""
+
+    exit_code = 3
+
+    def __init__(self, done: int, jobs: int) -> None:
+        super().__init__(f"unfinished: {done} of {jobs} jobs done; nothing is decided")
 
 
 @dataclass(frozen=True)
@@ -174,20 +184,26 @@ def judge(
     progress: Callable[[str, int, float], None] | None = None,
     cores: int = 1,
     quick: bool = False,
+    seconds: float | None = None,
 ) -> list[Verdict]:
     """Decide ``properties`` (ids, with or without ``-SOMETIMES``) on all configurations of ``design``.
 
     ``progress`` hears of each finished job: its name, its states and its seconds. ``quick``: stop at the first loss;
-    then what holds, and every count, is only about what was looked at.
+    then what holds, and every count, is only about what was looked at. Raises ``UnfinishedError`` when a job ends after
+    ``seconds`` and more are to be done: a search that did not finish is not a pass.
     """
+    begun = time.perf_counter()
     todo = jobs(design, properties)
     partial: list[Verdict] = []
-    for job, (verdicts, seconds) in zip(todo, _run(design, todo, tuple(properties), cores, quick), strict=False):
+    results = _run(design, todo, tuple(properties), cores, quick)
+    for done, (job, (verdicts, took)) in enumerate(zip(todo, results, strict=False), start=1):
         partial += verdicts
         if progress is not None:
-            progress(job.name, sum(v.states for v in verdicts), seconds)
+            progress(job.name, sum(v.states for v in verdicts), took)
         if quick and any(verdict.trace is not None for verdict in verdicts):
             break
+        if seconds is not None and done < len(todo) and time.perf_counter() - begun > seconds:
+            raise UnfinishedError(done, len(todo))
     return merge(partial)
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from superscalar_ref.spec.specification import Specification
     from superscalar_ref.spec.table import Variant
 
-HOLDS, REFUTED, UNFINISHED = 0, 1, 3
+HOLDS, REFUTED = 0, 1
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -31,6 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", metavar="ID", action="append", help="only this configuration (may be repeated)")
     parser.add_argument("--spec", type=Path, metavar="DIR", help="read this copy of spec/ instead of the package's")
     parser.add_argument("--cores", type=int, default=os.cpu_count() or 1, metavar="N", help="default: all")
+    parser.add_argument("--seconds", type=float, metavar="S", help="give up after this long, with exit code 3")
     parser.add_argument("--json", action="store_true", help="print one JSON object for programs")
     parser.add_argument("--trace", type=Path, metavar="FILE", help="write the first trace as JSON, for 'replay'")
     parser.add_argument("--mermaid", type=Path, metavar="FILE", help="write the first trace as a Mermaid diagram")
@@ -78,7 +79,7 @@ def _baseline(args: argparse.Namespace, specification: Specification) -> int:
         if name not in declared:
             raise InputError("--property", f"'{name}' is none of {', '.join(declared)}", "property")
     begun = time.perf_counter()
-    verdicts = judge(design, wanted, _progress(args), args.cores)
+    verdicts = judge(design, wanted, _progress(args), args.cores, seconds=args.seconds)
     seconds = time.perf_counter() - begun
     rows = [row for verdict in verdicts for row in _rows(verdict, wanted)]
     refuted = [row for row in rows if not row["holds"]]

@@ -274,6 +274,14 @@ def test_bad_arguments_are_one_line_and_exit_2(
     assert error.count("\n") == 1
 
 
+def test_a_search_that_did_not_finish_is_not_a_pass(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["check", "--config", "slow-blocks", "--property", "P-EXIT-ALWAYS", "--cores", "1", "--seconds", "0"]
+    assert main(arguments) == 3
+    said = capsys.readouterr()
+    assert "unfinished: 1 of" in said.err
+    assert "holds" not in said.out
+
+
 def test_json_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["check", "--config", "slow-blocks", "--property", "P-KIT-COMPLETE", "--json", "--cores", "1"]
     assert main(arguments) == 0
