@@ -220,7 +220,7 @@ class ChannelActor:
 
     def retry(self) -> Outbox:
         """Connect again when something that was sent may have been lost."""
-        waits = self._due() or not self.channel.synced or self.channel.status in ("moving", "closing")
+        waits = self._due() or not self.channel.synced or self.channel.status in ("opening", "moving", "closing")
         return self.connect() if waits and self.channel.status in _CONNECTED else Outbox()
 
     def _due(self) -> bool:
@@ -624,6 +624,25 @@ class ChannelActor:
         self.outbox = Outbox()
         self._turn(Event.of(event, "chain", **fields))
         return self.outbox
+
+    def learn(self, preimage: bytes) -> None:
+        """Keep a preimage that was seen on chain; durable when this returns."""
+        known = {**self.preimages, hashlib.sha256(preimage).hexdigest(): preimage.hex()}
+        self._put(known, "preimages")
+        self.store.commit()
+        self.preimages = known
+
+    def must_close(self) -> str:
+        """Why this side has to go to the chain now; empty while it need not (BOLT 2 'cltv_expiry_delta Selection')."""
+        for htlc in self.channel.htlcs:
+            if htlc.removal and htlc.removal_stage == rules.FINAL:
+                continue
+            if htlc.payer == self.name and self.height >= htlc.expiry:
+                return f"its HTLC {htlc.number} has expired and was not given back"
+            known = htlc.payment_hash in self.preimages and htlc.stage == rules.FINAL
+            if htlc.payer != self.name and known and self.height >= self.limits.exit_by(htlc.expiry):
+                return f"HTLC {htlc.number}, whose preimage it knows, expires too soon to wait any longer"
+        return ""
 
     def answer_pending(self) -> Outbox:
         """Ask again what to do with the peer's HTLCs, and sign what that gives."""

@@ -24,6 +24,8 @@ class HtlcLimits:
     """The factory's end (height)."""
     cutoff_blocks: int
     """A payment expires at least this many blocks before the end (``htlc_cutoff_blocks``)."""
+    claim_blocks: int = 1
+    """To confirm the commitment and then the claim, with a look before each."""
 
     def earliest(self, tip: int) -> int:
         """The earliest expiry (height) that is accepted at a tip: ``tip + exit + margin`` (R-EXIT-MARGIN)."""
@@ -32,6 +34,10 @@ class HtlcLimits:
     def latest(self) -> int:
         """The latest expiry (height) that is accepted: ``end − cutoff`` (R-HTLC-LATEST)."""
         return self.end - self.cutoff_blocks
+
+    def exit_by(self, expiry: int) -> int:
+        """The last tip at which a payee that knows the preimage may begin its exit, to claim before ``expiry``."""
+        return expiry - self.exit_blocks - self.claim_blocks
 
     @property
     def forward_delta(self) -> int:
@@ -56,6 +62,7 @@ def limits_from(parameters: Parameters, end: int, exit_blocks: int | None = None
         parameters.number("exit_margin_blocks"),
         end,
         parameters.number("htlc_cutoff_blocks"),
+        2 * (parameters.number("exit_absence_blocks") + parameters.number("confirmation_blocks")),
     )
 
 
