@@ -22,12 +22,13 @@ from superscalar_ref.check.situations import (
     by_leaf,
     by_the_end,
     counts,
+    hands,
     held,
     never_back,
     newest_only,
     policy,
 )
-from superscalar_ref.check.trace import Trace, mined
+from superscalar_ref.check.trace import Hands, Trace, mined
 from superscalar_ref.check.world import LSP, Plot, World
 from superscalar_ref.errors import SuperscalarError
 from superscalar_ref.machine.types import Rules
@@ -101,6 +102,16 @@ class Design:
     strategy: Strategy
     configurations: tuple[Configuration, ...]
     plot: Plot = field(default_factory=Plot)
+
+    def reached(self) -> frozenset[str]:
+        """Which states of their lives a client and the LSP reach off chain, as ``client: updating``."""
+        found: set[str] = set()
+        for configuration in self.configurations:
+            values = tight_values(self.specification.parameters, configuration, {})
+            for hero, role in ((configuration.clients[0], "client"), (LSP, "factory")):
+                exploration = Explorer(World(configuration, values, hero, self.plot), self.tables()).run()
+                found |= {f"{role}: {one.scene.party.life.status}" for one in exploration.scenes}
+        return frozenset(found)
 
     def tables(self) -> Machines:
         """The tables with their rules. Raises ``SpecError`` as ``bind`` does.
@@ -269,7 +280,7 @@ class _Bench:
             scene = reached.scene
             if not counts(scene):
                 continue
-            key = (held(self.world, scene), scene.released, scene.counts_on, scene.owed, scene.elsewhere)
+            key = (held(self.world, scene), scene.released, scene.counts_on, scene.owed, scene.elsewhere, scene.late)
             if key not in seen:
                 seen.add(key)
                 yield reached
@@ -341,6 +352,7 @@ class _Bench:
             game.forbidden,
             game.owns,
             game.horizon,
+            game.height,
         )
         if key not in self._solved:
             self._solved[key] = solve(game)
@@ -390,6 +402,7 @@ class _Bench:
             mined(self.world.catalog, rounds),
             self.world.catalog.get(self.world.root.transaction),
             "" if found.amount >= 0 else "A state is confirmed that is older than the newest that it holds.",
+            hands(self.world, reached.scene, game.affordable),
         )
 
     def _hero(self, game: Arena) -> str:
@@ -441,7 +454,21 @@ class _Bench:
     def _situation(self, name: str, reached: Reached, note: str) -> Trace:
         configuration = self.job.configuration.id if self.job.configuration else ""
         owed = reached.scene.owed
-        return Trace(name, self.world.hero, configuration, self.job.choices, owed, 0, reached.story, (), (), None, note)
+        funding = self.world.catalog.get(self.world.root.transaction)
+        return Trace(
+            name,
+            self.world.hero,
+            configuration,
+            self.job.choices,
+            owed,
+            0,
+            reached.story,
+            (),
+            (),
+            funding,
+            note,
+            hands(self.world, reached.scene),
+        )
 
     def _value(self, name: str) -> Verdict:
         catalog = self.world.catalog
@@ -472,7 +499,15 @@ class _Bench:
                 if started and total.trace is None:
                     note = f"{who}'s exit starts the clock of {', '.join(t.name for t in started)}."
                     scene = self.exploration.scenes[0]
-                    total = replace(total, holds=False, trace=self._situation(name, scene, note))
+                    whole = Hands(
+                        blueprint.kit(who),
+                        frozenset(blueprint.templates),
+                        templates=tuple(blueprint.templates.values()),
+                        kit=frozenset(own),
+                        started=tuple(t.name for t in started),
+                    )
+                    trace = replace(self._situation(name, scene, note), hero=who, hands=whole)
+                    total = replace(total, holds=False, trace=trace)
         return total
 
     @staticmethod

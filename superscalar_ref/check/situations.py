@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from superscalar_ref.check.arena import Arena, affordable, owner_payout
 from superscalar_ref.check.explore import Scene
 from superscalar_ref.check.game import Policy
+from superscalar_ref.check.trace import Hands
 from superscalar_ref.check.world import World
 from superscalar_ref.protocol.strategy import Strategy, View, decide
 from superscalar_ref.protocol.transaction import Kind, Role
@@ -51,8 +53,9 @@ def arena(world: World, scene: Scene, coins: bool = True) -> Arena:
         absence=before,
         exit_absence=during,
         confirmation=int(world.values["confirmation_blocks"]),
-        coins={} if scene.elsewhere else {world.root: 0},
-        idle_until=world.deadline,
+        coins={} if scene.elsewhere else {world.root: scene.late},
+        height=scene.late,
+        idle_until=scene.late + world.deadline,
         punctual=world.role == "client",
     )
 
@@ -99,6 +102,25 @@ def newest_only(game: Arena) -> Arena:
         t.name for t in states if (t.spends[0].relative_lock or 0) > newest.get(t.spends[0].outpoint, 1 << 30)
     )
     return replace(game, forbidden=older)
+
+
+def hands(world: World, scene: Scene, affordable: Iterable[str] | None = None) -> Hands:
+    """Who can publish what after ``scene``; ``affordable``: what the hero can get mined by itself, None for all."""
+    offers = [offer for offer in (scene.counts_on, scene.offered) if offer is not None]
+    kit = frozenset[str]().union(*(offer.kit for offer in offers))
+    hero, others = held(world, scene), scene.released | world.without_hero()
+    reachable = {world.root.transaction}
+    for name, template in world.catalog.items():
+        if name in hero | others and all(spend.outpoint.transaction in reachable for spend in template.spends):
+            reachable.add(name)
+    hero, others = hero & reachable, others & reachable
+    wanted = {world.root.transaction, *hero, *others, *kit}
+    for name in reversed(world.catalog):
+        if name in wanted:
+            wanted |= {spend.outpoint.transaction for spend in world.catalog[name].spends}
+    templates = tuple(template for name, template in world.catalog.items() if name in wanted)
+    unpaid = frozenset() if affordable is None else hero - frozenset(affordable)
+    return Hands(hero, others, unpaid, kit, templates, scene.elsewhere)
 
 
 def policy(strategy: Strategy, world: World, game: Arena) -> Policy:

@@ -2,18 +2,44 @@
 
 The JSON form (``version`` 1): ``property``, ``hero``, ``configuration``, ``choices``, ``owed``, ``gets`` (units),
 ``loss`` (theft | ransom), ``off_chain`` (what was done before, in words), ``rounds`` (for each block: ``height``,
-``asleep``, ``broadcast``, ``mined``, ``paid``), ``funding`` (what created the factory's coin in block 0, or null) and
-``transactions``: every template that is mined, with what it spends and pays.
+``asleep``, ``broadcast``, ``mined``, ``paid``), ``funding`` (what created the factory's coin in block 0, or null),
+``transactions``: every template that is mined, with what it spends and pays, and ``owners``: what each party owns at
+rest after the last block (units).
+
+For whoever plays it again there are also ``context`` (templates that are not mined, but held, meant, or spent from),
+``held`` (names that the ``hero`` or the ``others`` can complete; those of the hero's that it cannot get mined for
+want of a coin: ``unpaid``; what its versions consist of: ``kit``), ``elsewhere`` (the coin on the chain is not the one
+that the hero's transactions spend) and ``started`` (states whose clock an exit starts beside those on its path).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from superscalar_ref.check.game import Round
 from superscalar_ref.protocol.transaction import Outpoint, Role, Template
+
+
+@dataclass(frozen=True)
+class Hands:
+    """Who could publish what when the game began: what a replay needs beyond the blocks."""
+
+    hero: frozenset[str]
+    """What the hero can complete."""
+    others: frozenset[str]
+    """What the others can complete."""
+    unpaid: frozenset[str] = frozenset()
+    """What the hero holds and cannot get mined by itself."""
+    kit: frozenset[str] = frozenset()
+    """What the hero must hold of the versions that it counts on or is offered."""
+    templates: tuple[Template, ...] = ()
+    """All of these and what they spend from, parents before children."""
+    elsewhere: bool = False
+    """The coin on the chain is not the one that the hero's transactions spend."""
+    started: tuple[str, ...] = ()
+    """States whose clock the hero's exit starts though they are not on its path."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +64,7 @@ class Trace:
     """What created the coin that the first of them spends."""
     note: str = ""
     """What is wrong, where the numbers do not say it."""
+    hands: Hands = Hands(frozenset(), frozenset())
 
     @property
     def lost(self) -> int:
@@ -179,7 +206,27 @@ def as_json(trace: Trace) -> dict[str, Any]:
         ],
         "funding": None if trace.funding is None else _template(trace.funding),
         "transactions": [_template(template) for template in trace.transactions],
+        "owners": owners(trace.transactions),
+        "context": [_template(t) for t in trace.hands.templates if t not in (*trace.transactions, trace.funding)],
+        "held": {
+            "hero": sorted(trace.hands.hero),
+            "others": sorted(trace.hands.others),
+            "unpaid": sorted(trace.hands.unpaid),
+            "kit": sorted(trace.hands.kit),
+        },
+        "elsewhere": trace.hands.elsewhere,
+        "started": list(trace.hands.started),
     }
+
+
+def owners(transactions: Iterable[Template]) -> dict[str, int]:
+    """What each party owns at rest once these are mined (units)."""
+    owned: dict[str, int] = {}
+    for template in transactions:
+        for output in template.outputs:
+            if output.role is Role.WALLET:
+                owned[output.owner] = owned.get(output.owner, 0) + output.amount
+    return dict(sorted(owned.items()))
 
 
 def _template(template: Template) -> dict[str, Any]:
