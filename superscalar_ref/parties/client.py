@@ -190,6 +190,9 @@ class ClientActor(Actor):
         record = CloseRecord(message.label, message.attempt, message.versions, message.contents)
         planned = self.factory.plan_close(record)
         balance = sum(output.amount for output in planned.template.outputs if output.owner == self.name)
+        if self.life.owed < self.factory.terms.economy.dust:
+            # No output can hold less than dust: a commitment gives it to the fee as well.
+            balance = max(balance, self.life.owed)
         changed = Archive(self.name, self.factory.record)
         changed.adopt_close(planned)
         event = Event.of("close_proposal", sender, balance=balance)

@@ -278,7 +278,12 @@ class LspActor(Actor):
         """Give up what is being signed: an update, or, before funding, the factory. Raises ``Refused`` out of turn."""
         self.outbox = Outbox()
         updating = self.life.status in ("updating", "update_signing")
+        newest = self.factory.newest if updating else None
+        given_out = self.life.status == "update_signing" and self.life.kit <= self.held
         self.live(Event.of("update_aborted" if updating else "abort", self.name))
+        if newest is not None and given_out:
+            # Any client may hold this version complete and count on it: what comes next must give it as much.
+            self.counted, self.counted_versions = dict(newest.contents), dict(newest.versions)
         return self.outbox
 
     def _cut_below(self, node: str) -> dict[str, LeafContents]:

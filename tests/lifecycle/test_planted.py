@@ -1,0 +1,148 @@
+"""A test of the test: mistakes planted by hand, each of which the stories of the ci profile must find."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from superscalar_ref.machine.bind import bind
+from superscalar_ref.machine.types import Event, Rules
+from superscalar_ref.parties import actor, lsp
+from superscalar_ref.protocol import blueprint, client, factory, session, strategy
+from superscalar_ref.protocol.participant import Machines, machines
+from superscalar_ref.protocol.session import Session
+from superscalar_ref.protocol.transaction import Role
+from superscalar_ref.realise import tree
+from superscalar_ref.signing import nonces
+from tests.lifecycle.machine import EXAMPLES, STEPS, Life
+
+ENOUGH = settings(
+    max_examples=2 * EXAMPLES["ci"],
+    stateful_step_count=STEPS["ci"],
+    derandomize=True,
+    database=None,
+    deadline=None,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+    print_blob=False,
+)
+"""Stories until the first that goes wrong: it is not made shorter, only found."""
+
+Plant = Callable[[pytest.MonkeyPatch], None]
+_RULES = {"session": session.RULES, "client": client.RULES, "factory": factory.RULES}
+
+
+def changed_rules(name: str, guards: dict[str, Any] | None = None, effects: dict[str, Any] | None = None) -> Plant:
+    """The rules of one table with other functions under some of their names."""
+
+    def plant(patch: pytest.MonkeyPatch) -> None:
+        known, rules = machines(), _RULES[name]
+        changed = Rules(name, {**rules.guards, **(guards or {})}, {**rules.effects, **(effects or {})})
+        bound = bind(getattr(known, name).table, changed)
+        tables: Machines = replace(known, **{name: bound})
+        patch.setattr(actor, "machines", lambda: tables)
+
+    return plant
+
+
+def _always(context: object, event: Event) -> bool:
+    return True
+
+
+def _no_record(seen: Session, event: Event) -> tuple[Session, tuple[()]]:
+    return seen, ()
+
+
+def without(name: str, guard: str) -> Plant:
+    """One guard of a table always holds."""
+    return changed_rules(name, {guard: _always})
+
+
+def _seven(size: int) -> bytes:
+    return b"\x07" * size
+
+
+def same_nonce_again(patch: pytest.MonkeyPatch) -> None:
+    """Nonces follow from the key and the message alone."""
+    real = nonces.generate
+    patch.setattr(nonces, "generate", lambda key, shared, message, _: real(key, shared, message, _seven))
+
+
+def partial_before_commit(patch: pytest.MonkeyPatch) -> None:
+    """What waits leaves before what it depends on is durable."""
+    real = actor.Actor._flush
+
+    def flush(self: actor.Actor) -> None:
+        commit, self.store.commit = self.store.commit, lambda: None  # type: ignore[method-assign]
+        try:
+            real(self)
+        finally:
+            self.store.commit = commit  # type: ignore[method-assign]
+        self.store.commit()
+
+    patch.setattr(actor.Actor, "_flush", flush)
+
+
+def longer_locks_for_newer_states(patch: pytest.MonkeyPatch) -> None:
+    """The lock of a state grows with its index."""
+    patch.setattr(blueprint, "relative_lock", lambda step, states, index: step * index)
+
+
+def one_block_longer(patch: pytest.MonkeyPatch) -> None:
+    """Each relative lock in the bytes is one block longer than its template says."""
+    real = tree.sequence
+    patch.setattr(tree, "sequence", lambda spend: real(spend) + (spend.relative_lock is not None))
+
+
+def oldest_state_first(patch: pytest.MonkeyPatch) -> None:
+    """The strategy takes the longest lock for the newest state."""
+    real = strategy._age
+    patch.setattr(strategy, "_age", lambda template: (-real(template)[0], template.name))
+
+
+def wallets_swapped(patch: pytest.MonkeyPatch) -> None:
+    """What is one client's goes to another party's wallet."""
+    real = tree.output_script
+
+    def script(output: Any, book: Any) -> bytes:
+        if output.owner in book.parties and output.role is Role.WALLET:
+            others = sorted(set(book.parties) - {output.owner})
+            return real(replace(output, owner=others[0]), book)
+        return real(output, book)
+
+    patch.setattr(tree, "output_script", script)
+
+
+def no_second_attempt(patch: pytest.MonkeyPatch) -> None:
+    """After silence the LSP does nothing."""
+    patch.setattr(lsp.LspActor, "retry", lambda self: actor.Outbox())
+
+
+PLANTED: dict[str, tuple[Plant, str]] = {
+    "the LSP funds before every kit is complete": (without("factory", "every_kit_complete"), "the LSP funds|stuck"),
+    "a parent is signed before its children are held": (without("session", "children_complete"), "does not hold"),
+    "the record of a spend is skipped": (changed_rules("session", effects={"record_spend": _no_record}), "no record"),
+    "a signature leaves before its record is durable": (partial_before_commit, "no record|without|does not hold"),
+    "a nonce is made again after a restart": (same_nonce_again, "one nonce"),
+    "a doubled begin opens a session again": (without("session", "attempt_is_newer"), "one nonce|aggregates"),
+    "a version is counted on before its kit is held": (without("client", "kit_held"), "kit|owns|fails"),
+    "a client takes a version that gives it less": (without("client", "balance_not_less"), "counted on|owns"),
+    "a newer state waits longer": (longer_locks_for_newer_states, "owns|blocks"),
+    "a relative lock is one block longer": (one_block_longer, "waits"),
+    "the strategy publishes the oldest state": (oldest_state_first, "owns|blocks"),
+    "two wallets are swapped": (wallets_swapped, "owns"),
+    "the LSP never tries again": (no_second_attempt, "stuck"),
+}
+
+
+@pytest.mark.parametrize("mistake", PLANTED)
+def test_a_planted_mistake_is_found(mistake: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant, says = PLANTED[mistake]
+    plant(monkeypatch)
+    with pytest.raises(AssertionError, match=f"WRONG .*({says})"):
+        run_state_machine_as_test(Life, settings=ENOUGH)
