@@ -67,7 +67,7 @@ class Watcher:
             self.told.add((name, event))
 
     def unsettled(self) -> int:
-        """How many confirmed outputs the party still has a transaction of its leaf for: closes, sweeps, links, poison."""
+        """How many confirmed outputs the party still has a close, a sweep, a link or a poison for."""
         view = self.view()
         return len(
             {

@@ -61,12 +61,12 @@ def build_factory(scene: Scene) -> Built:
         )
     )
     for actor in parties.everyone():
-        _settle(actor.store.path)
+        fold(actor.store.path)
     parties.close()
     return Built(tuple(checks), Messages(wire.count, wire.size), trial, funding.outputs[0].amount_sat)
 
 
-def _settle(path: object) -> None:
+def fold(path: object) -> None:
     """Fold the write-ahead log into the file, so that one file is the whole store."""
     connection = sqlite3.connect(str(path))
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

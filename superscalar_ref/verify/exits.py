@@ -30,10 +30,13 @@ class Exit:
     """None when the exit broke off."""
 
 
-def exit_alone(scene: Scene, name: str) -> Exit:
-    """Let one client exit and sweep, and compare what it owns and how long it took with what was planned."""
+def exit_alone(scene: Scene, name: str, scenario: str = "exit") -> Exit:
+    """Let one client exit and sweep, and compare what it owns and how long it took with what was planned.
+
+    ``scenario`` is the first part of the check's id.
+    """
     scene.progress(f"{name} exits alone")
-    trial = Trial(f"exit/{name}", scene.start.fork())
+    trial = Trial(f"{scenario}/{name}", scene.start.fork())
     with scene.again() as home:
         for other in home.iterdir():
             if other.name != f"{name}.sqlite":
@@ -50,7 +53,7 @@ def exit_alone(scene: Scene, name: str) -> Exit:
             broken = str(error)
         result = None if broken else _result(scene, client, trial, begun)
         client.store.close()
-    return Exit(_check(scene, name, trial, result, broken), trial, result)
+    return Exit(_check(scene, f"{scenario}/{name}", name, trial, result, broken), trial, result)
 
 
 def walk(scene: Scene, client: ClientActor, watcher: Watcher, trial: Trial) -> None:
@@ -125,11 +128,11 @@ def _dragged(client: ClientActor, trial: Trial) -> tuple[str, ...]:
     return tuple(sorted(found - {client.name}))
 
 
-def _check(scene: Scene, name: str, trial: Trial, result: ExitResult | None, broken: str) -> Check:
+def _check(scene: Scene, identity: str, name: str, trial: Trial, result: ExitResult | None, broken: str) -> Check:
     says = f"{name} exits alone from its stored kit and owns what it is owed"
     rules = ("P-EXIT-ALWAYS", "CLI-10", "D-16")
     if result is None:
-        return Check(f"exit/{name}", "exit", says, False, broken, rules)
+        return Check(identity, identity.partition("/")[0], says, False, broken, rules)
     planned = next(one for one in scene.example.planned.exits if one.client == name)
     sweep = sum(verdict.fee_sat for verdict in trial.verdicts if verdict.kind == Kind.SWEEP)
     anchors = sum(verdict.fee_sat for verdict in trial.verdicts if verdict.kind == Kind.CHILD)
@@ -149,4 +152,4 @@ def _check(scene: Scene, name: str, trial: Trial, result: ExitResult | None, bro
         f"{result.blocks} blocks, {result.transactions} transactions, {result.vbytes} vbytes, {result.fee_sat} sat"
         f" in fees ({anchors} from its own coin), owns {result.owned_sat} of {result.owed_sat} sat{coinless}"
     )
-    return Check(f"exit/{name}", "exit", says, not problems, problems[0] if problems else detail, rules)
+    return Check(identity, identity.partition("/")[0], says, not problems, problems[0] if problems else detail, rules)

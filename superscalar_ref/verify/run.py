@@ -23,6 +23,7 @@ from superscalar_ref.verify.example import Example, load_example
 from superscalar_ref.verify.exits import exit_alone
 from superscalar_ref.verify.races import race
 from superscalar_ref.verify.refusals import refuse_all
+from superscalar_ref.verify.sales import sell_and_poison
 from superscalar_ref.verify.scene import Progress, Scene, Trial
 
 Watch = Callable[[Check], None]
@@ -61,6 +62,9 @@ def verify(path: Path, progress: Progress, watch: Watch) -> VerifyResult:
         races = race(scene)
         keep(races.checks)
         trials.extend(races.trials)
+        sales = sell_and_poison(example, progress)
+        keep(sales.checks)
+        trials.extend(sales.trials)
         refused, trial = refuse_all(scene)
         keep(refused)
         trials.append(trial)
@@ -84,7 +88,7 @@ def verify(path: Path, progress: Progress, watch: Watch) -> VerifyResult:
 def _tables() -> Check:
     specification = load_specification()
     bound = machines()
-    rows = sum(len(machine.table.transitions) for machine in (bound.session, bound.client, bound.factory))
+    rows = sum(len(machine.table.transitions) for machine in (bound.session, bound.client, bound.factory, bound.stock))
     return Check(
         "tables/load",
         "tables",
