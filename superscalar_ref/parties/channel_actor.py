@@ -137,6 +137,8 @@ class ChannelActor:
         self.reasons: dict[str, str] = {}
         self.close_signature = b""
         self._connection: _Connection | None = None
+        self._peer_epochs = ""
+        """The peer's newest connection number that this process has seen."""
         self._incoming: Any = None
         self._spends = self._recorded()
         self.channel = Channel(
@@ -237,8 +239,24 @@ class ChannelActor:
             raise ProtocolError("CHN-19", "NOT_CONNECTING", problem)
         if self._connection is not None or self.channel.synced:
             self._step(Event.of("disconnected", self.name))
-        self._connection = _Connection(self.randomness(8).hex())
+        number = (self._document(int, "connections") or 0) + 1
+        self._put(number, "connections")
+        self._connection = _Connection(f"{number:016x}")
         return self._connection
+
+    def _resume_connection(self) -> bool:
+        """Meet the peer's newer connection with the present one, if nothing was taken in it; else with a new one."""
+        link = self._link
+        if link.got:
+            self._open_connection()
+            return False
+        self._connection = None
+        self._step(Event.of("disconnected", self.name))
+        self._connection = link
+        link.sent = 0
+        link.theirs.clear()
+        link.points.clear()
+        return True
 
     @property
     def _link(self) -> _Connection:
@@ -258,7 +276,8 @@ class ChannelActor:
     def _reestablish(self) -> c.Reestablish:
         channel = self.channel
         number = channel.mine + 1
-        return c.Reestablish(number, channel.revoked + 1, self._point(number), self._nonces(number))
+        moving = channel.outpoints[-1] if channel.status == "moving" else ""
+        return c.Reestablish(number, channel.revoked + 1, self._point(number), self._nonces(number), moving)
 
     def _point(self, number: int) -> str:
         return self.own_secret(number).public.hex()
@@ -308,13 +327,17 @@ class ChannelActor:
         self._pump()
 
     def _take_reestablish(self, envelope: c.Envelope, body: c.Reestablish) -> None:
-        link = self._connection
+        link, given = self._connection, envelope.sender_epoch
         answers = link is not None and envelope.receiver_epoch == link.epoch
-        if link is not None and self.channel.synced and envelope.sender_epoch == link.peer_epoch:
-            return  # Doubled.
-        if link is None or self.channel.synced or (answers and link.peer_epoch):
-            link = self._open_connection()
-            answers = False
+        if given <= self._peer_epochs and (self.channel.synced or not answers):
+            return  # Late or doubled: the peer has begun a newer connection, or this one is under way.
+        if answers and self.channel.synced:
+            # A late letter was taken for the peer's newest; no nonce of this connection has signed if nothing came yet.
+            answers = self._resume_connection()
+        elif link is None or self.channel.synced:
+            self._open_connection()
+        link = self._link
+        self._peer_epochs = max(given, self._peer_epochs)
         link.peer_epoch, link.got = envelope.sender_epoch, 0
         before = len(self.outbox.messages)
         if not answers:
@@ -327,6 +350,7 @@ class ChannelActor:
                     self.channel.peer,
                     next_commitment=body.next_commitment,
                     next_revocation=body.next_revocation,
+                    moving=body.moving,
                 )
             )
         except SuperscalarError:

@@ -49,6 +49,8 @@ class Reestablish:
     """Per-commitment point of ``next_commitment``."""
     nonces: Mapping[OutpointName, PublicNonce]
     """For the receiver's signature of ``next_commitment``, one an outpoint."""
+    moving: Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{64}:[0-9]{1,6})?\Z")]
+    """The outpoint to which the sender has begun to move; empty when to none."""
 
 
 @dataclass(frozen=True)
@@ -220,7 +222,7 @@ class Envelope:
 
     channel: str
     sender_epoch: str
-    """The sender's number of the connection."""
+    """The sender's number of the connection: each is greater than every earlier one, across restarts."""
     receiver_epoch: str
     """The receiver's, as far as the sender knows it; empty when it does not."""
     sequence: int

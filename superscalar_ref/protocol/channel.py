@@ -242,6 +242,12 @@ def numbers_agree(channel: Channel, event: Event) -> bool:
 
 
 @RULES.guard
+def peer_is_moving(channel: Channel, event: Event) -> bool:
+    """Whether the peer has begun to move to an outpoint that I have not named yet."""
+    return event["moving"] != "" and event["moving"] not in channel.outpoints
+
+
+@RULES.guard
 def first_not_signed(channel: Channel, event: Event) -> bool:
     """Whether the peer's first commitment is not signed yet."""
     return channel.theirs == NO_COMMITMENT
@@ -684,6 +690,12 @@ def note_ready(channel: Channel, event: Event) -> Result:
 def promise_quiet(channel: Channel, event: Event) -> Result:
     """Whoever caused it sends no update from here on."""
     return replace(channel, quiet=channel.quiet | {event.by}), ()
+
+
+@RULES.effect
+def stay_quiet(channel: Channel, event: Event) -> Result:
+    """The quiet that the connection broke goes on."""
+    return replace(channel, quiet=frozenset({channel.me, channel.peer})), ()
 
 
 @RULES.effect
