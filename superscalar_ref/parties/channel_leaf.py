@@ -1,0 +1,152 @@
+"""A channel in a leaf: it begins with the first commitments that the leaf's own ceremony has signed.
+
+Laws of this module:
+
+* Nothing is signed here. Number 0 is the ceremony's, on both sides: a second commitment of that number, under other
+  points, would be one that nobody can ever revoke.
+* A side that does not hold its first commitment complete and durable cannot open (D-16). No confirmation is waited for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from superscalar_ref.errors import InputError
+from superscalar_ref.parties import messages as m
+from superscalar_ref.parties.actor import Actor
+from superscalar_ref.parties.channel_actor import ChannelActor, Saved
+from superscalar_ref.parties.channel_state import (
+    ChannelKeys,
+    ChannelTerms,
+    HeldSignature,
+    OwnCommitment,
+    SideTerms,
+    TheirCommitment,
+)
+from superscalar_ref.parties.store import Store
+from superscalar_ref.protocol.blueprint import commitment_name
+from superscalar_ref.protocol.channel import Channel, View
+from superscalar_ref.protocol.htlc_limits import HtlcLimits
+from superscalar_ref.protocol.shape import NodeKind
+from superscalar_ref.realise.commitment import Commitment
+from superscalar_ref.signing.keys import SecretKey
+
+
+def first_commitments(actor: Actor, client: str, label: str) -> tuple[str, Commitment, str, Commitment]:
+    """The names and bytes of both sides' first commitments in a version: this party's own, then the other's.
+
+    Raises ``InputError`` when this party knows no such channel.
+    """
+    archive = actor.factory
+    lsp = archive.terms.lsp
+    if label not in archive.blueprints:
+        raise InputError(actor.name, f"knows no version '{label}'", "CHN-4")
+    versions = archive.blueprints[label].versions
+    path = tuple(versions[node.path] for node in archive.terms.tree.path_to(client) if node.kind is not NodeKind.STATIC)
+    found = []
+    for holder in (actor.name, lsp if actor.name == client else client):
+        name = commitment_name(client, path, holder)
+        realised = archive.realised.get(name)
+        if realised is None or realised.commitment is None:
+            raise InputError(actor.name, f"knows no '{name}'", "CHN-4")
+        found.append((name, realised.commitment))
+    return *found[0], *found[1]
+
+
+def leaf_terms(actor: Actor, client: str, label: str, lsp_reserve_sat: int, close_fee_sat: int) -> ChannelTerms:
+    """The terms of a client's channel in a version of its leaf, as this party has them.
+
+    Raises ``InputError`` when it knows no such channel.
+    """
+    _, mine, _, theirs = first_commitments(actor, client, label)
+    archive = actor.factory
+    lsp = archive.terms.lsp
+    other = lsp if actor.name == client else client
+    sides = [
+        SideTerms(
+            who,
+            archive.book.party(who).factory_key,
+            commitment.terms.holder,
+            commitment.terms.to_self_delay,
+            commitment.terms.dust_limit_sat,
+            archive.book.party(who).payout_script,
+            lsp_reserve_sat * 1000 if who == lsp else 0,
+        )
+        for who, commitment in ((actor.name, mine), (other, theirs))
+    ]
+    return ChannelTerms(
+        f"{archive.record.terms.factory}/{client}",
+        mine.terms.capacity_sat,
+        f"{mine.terms.funding_txid}:{mine.terms.funding_vout}",
+        sides[0],
+        sides[1],
+        actor.name == lsp,
+        mine.state.to_local_msat,
+        close_fee_sat,
+    )
+
+
+def open_in_leaf(
+    actor: Actor,
+    client: str,
+    label: str,
+    store: Store,
+    limits: HtlcLimits,
+    *,
+    depth: int,
+    lsp_reserve_sat: int = 0,
+    close_fee_sat: int = 0,
+) -> ChannelActor:
+    """Take a leaf's channel up from the ceremony's first commitments; from where it stands when ``store`` holds it.
+
+    Raises ``InputError`` when this party does not hold its own first commitment complete.
+    """
+    terms = leaf_terms(actor, client, label, lsp_reserve_sat, close_fee_sat)
+    keys = ChannelKeys(actor.key, actor.identity.channel(client))
+    place = f"channel/{terms.name}"
+    if store.document(f"{place}/state") is None:
+        _take_over(actor, client, label, store, terms, depth)
+    opened = ChannelActor(terms, keys, store, limits, depth=depth, randomness=actor.randomness)
+    opened.height = actor.height
+    return opened
+
+
+def _take_over(actor: Actor, client: str, label: str, store: Store, terms: ChannelTerms, depth: int) -> None:
+    """Write the first commitments as the channel's number 0, durable at once."""
+    own_name, own, _, theirs = first_commitments(actor, client, label)
+    signature = actor.signatures.get(own_name)
+    if signature is None:
+        raise InputError(actor.name, f"does not hold '{own_name}' complete", "CHN-2")
+    own.signed(signature)
+    point = own.state.per_commitment_point
+    secret = next(
+        (one for one in actor.commitment_secrets.get(client, []) if SecretKey(bytes.fromhex(one)).public == point),
+        None,
+    )
+    if secret is None:
+        raise InputError(actor.name, f"has no secret for the point of '{own_name}'", "D-14")
+    channel = Channel(
+        "opening",
+        terms.mine.name,
+        terms.theirs.name,
+        terms.capacity_sat * 1000,
+        terms.balance_msat,
+        reserve_msat=terms.mine.reserve_msat,
+        peer_reserve_msat=terms.theirs.reserve_msat,
+        mine=0,
+        theirs=0,
+        outpoints=(terms.outpoint,),
+        depth=depth,
+    )
+    balance = terms.balance_msat
+    said = View(0, balance, terms.capacity_sat * 1000 - balance, ())
+    held = OwnCommitment(said, point.hex(), {terms.outpoint: HeldSignature(signature.hex(), ())})
+    signed = replace(said, to_holder_msat=said.to_other_msat, to_other_msat=said.to_holder_msat)
+    place = f"channel/{terms.name}"
+    store.put_document(f"{place}/state", m.text_of(Saved(channel, {}, {})))
+    store.put_document(f"{place}/mine", m.text_of(held))
+    store.put_document(f"{place}/secret/0", m.text_of(secret))
+    their_point = theirs.state.per_commitment_point.hex()
+    store.put_document(f"{place}/theirs/0", m.text_of(TheirCommitment(signed, their_point, (terms.outpoint,))))
+    store.put_record((terms.outpoint, f"commitment {terms.theirs.name} 0", theirs.sighash.hex()))
+    store.commit()
