@@ -67,6 +67,8 @@ class Scene:
     """The factory's coin is on chain, or the others can put it there."""
     elsewhere: bool = False
     """The coin that is on chain is not the one that the hero's transactions spend."""
+    late: int = 0
+    """Height at which the factory was agreed, when the LSP came late with its proposal (blocks)."""
     closing: str = ""
     """The cooperative close that the hero has agreed to."""
 
@@ -89,6 +91,7 @@ class Scene:
             self.funded,
             self.elsewhere,
             self.closing,
+            self.late,
         )
 
 
@@ -171,7 +174,8 @@ class Explorer:
         """What the hero is entitled to after its last step."""
         life, offer = scene.party.life, scene.offered
         if offer is not None and life.version == offer.version and not life.pending:
-            owed = max(scene.owed, offer.owed)
+            promised = life.promised if isinstance(life, Client) else 0
+            owed = max(scene.owed, offer.owed, promised)
             funded = scene.funded or isinstance(life, Client)
             return replace(
                 scene, owed=owed, funded=funded, counted=scene.offered_versions, counts_on=offer, offered=None
@@ -284,7 +288,7 @@ class Explorer:
         """The hero before the first message."""
         world = self.world
         if world.role == "client":
-            limits = Limits(ceiling=2016, margin=0, life=world.terms.locks.end - self._exit_blocks(), depth=DEPTH)
+            limits = Limits(ceiling=2016, margin=0, life=world.terms.locks.end, depth=DEPTH)
             return Scene(Participant(Client("invited", world.hero, LSP, limits), Signer(world.hero)))
         clients, active = frozenset(world.tree.clients), int(world.values["active_blocks"])
         odometer = Odometer.new(world.tree, world.terms.locks.states)
@@ -333,7 +337,7 @@ class Explorer:
                 height=height,
                 end=world.terms.locks.end,
             )
-            yield from self._offer(replace(scene, elsewhere=elsewhere), says, event, offer, versions, 0)
+            yield from self._offer(replace(scene, elsewhere=elsewhere, late=height), says, event, offer, versions, 0)
         if status == "holding":
             yield from self._event(
                 scene, "the funding transaction is deep", Event.of("funding_confirmed", "chain", depth=DEPTH)

@@ -35,7 +35,7 @@ class Reason:
     broken: Verdict | None
     """The first property that breaks, with its trace."""
     idle: tuple[str, ...]
-    """Properties of which no example is left although they hold."""
+    """Properties of which no example is left although they hold, and states that are never reached any more."""
 
 
 def removals(design: Design, identity: str) -> Iterator[Removal]:
@@ -79,16 +79,24 @@ def _patched(design: Design, says: str, **patch: str) -> Removal:
         return Removal(says, None, str(error))
 
 
-def without_examples(design: Design, cores: int = 1) -> frozenset[str]:
-    """Properties of which this design has no example: a small configuration does not have one of each."""
-    return frozenset(verdict.property for verdict in judge(design, KNOWN, cores=cores) if not verdict.examples)
+@dataclass(frozen=True)
+class Whole:
+    """What the design does before anything is taken away."""
+
+    idle: frozenset[str]
+    """Properties of which it has no example: a small configuration does not have one of each."""
+    reached: frozenset[str]
+    """States of their lives that a client and the LSP reach."""
 
 
-def reason(removal: Removal, known_idle: frozenset[str], cores: int = 1) -> Reason:
-    """Judge every property without the thing that is taken away.
+def whole(design: Design, cores: int = 1) -> Whole:
+    """What to compare with."""
+    idle = frozenset(verdict.property for verdict in judge(design, KNOWN, cores=cores) if not verdict.examples)
+    return Whole(idle, design.reached())
 
-    ``known_idle``: the properties of which the whole design has no example either.
-    """
+
+def reason(removal: Removal, before: Whole, cores: int = 1) -> Reason:
+    """Judge every property without the thing that is taken away, and compare with the whole design ``before``."""
     if removal.design is None:
         return Reason(removal, None, ())
     verdicts = judge(removal.design, KNOWN, cores=cores)
@@ -97,5 +105,6 @@ def reason(removal: Removal, known_idle: frozenset[str], cores: int = 1) -> Reas
     broken.sort(
         key=lambda verdict: (not verdict.trace.rounds if verdict.trace else True, KNOWN.index(verdict.property))
     )
-    idle = tuple(v.property + SOMETIMES for v in verdicts if not v.examples and v.property not in known_idle)
-    return Reason(removal, broken[0] if broken else None, idle)
+    idle = [v.property + SOMETIMES for v in verdicts if not v.examples and v.property not in before.idle]
+    idle += [f"the state '{name}'" for name in sorted(before.reached - removal.design.reached())]
+    return Reason(removal, broken[0] if broken else None, tuple(idle))

@@ -35,12 +35,8 @@ class Plot:
 
     kickoffs: str = "every"
     """root: no kickoff between two state layers."""
-    end_early: int = 0
-    """Blocks by which the end is nearer than the parameters say."""
     nonce_survives_crash: bool = False
     """A crash leaves the secret nonces where they were."""
-    never_returns: bool = False
-    """The client never looks at the chain before the end."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +67,7 @@ class World:
         self.role = "lsp" if hero == LSP else "client"
         self.tree = configuration.tree
         fixed = locks(values)
-        fixed = replace(fixed, kickoffs=self.plot.kickoffs, end=fixed.end - self.plot.end_early)
+        fixed = replace(fixed, kickoffs=self.plot.kickoffs)
         self.terms = Terms("factory", LSP, self.tree, Economy(0, 0, 0), fixed, ((Outpoint("coin", 0), 10_000),))
         self.catalog: dict[str, Template] = {}
         self.root = Outpoint(b.FUNDING, 0)

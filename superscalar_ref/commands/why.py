@@ -22,7 +22,7 @@ def run(args: argparse.Namespace) -> int:
     """Print what each removal leads to; 0 when something notices one, 1 when nothing does. Raises InputError."""
     from superscalar_ref.check.configurations import load_configurations  # noqa: PLC0415  # only here
     from superscalar_ref.check.judge import Design  # noqa: PLC0415
-    from superscalar_ref.check.reasons import reason, removals, without_examples  # noqa: PLC0415
+    from superscalar_ref.check.reasons import reason, removals, whole  # noqa: PLC0415
     from superscalar_ref.check.trace import as_json, story  # noqa: PLC0415
     from superscalar_ref.protocol.strategy import load_strategy  # noqa: PLC0415
     from superscalar_ref.spec.load import load_specification  # noqa: PLC0415
@@ -34,10 +34,10 @@ def run(args: argparse.Namespace) -> int:
     design = Design(specification, load_strategy(args.spec), configurations)
     cores = os.cpu_count() or 1
     found = False
-    idle = without_examples(design, cores)
+    before = whole(design, cores)
     rows = []
     for removal in removals(design, args.id):
-        outcome = reason(removal, idle, cores)
+        outcome = reason(removal, before, cores)
         trace = outcome.broken.trace if outcome.broken else None
         noticed = trace is not None or bool(outcome.idle) or removal.design is None
         found = found or noticed
@@ -69,7 +69,10 @@ def run(args: argparse.Namespace) -> int:
 
 def _elsewhere(args: argparse.Namespace) -> str:
     if not args.id.startswith("R-"):
-        return "What it prevents is not part of these games (reorgs, delays, blame), or another rule prevents it too."
+        return (
+            "What it is for is not part of these games (reorgs, delays, blame, the client's own account of what is on"
+            " chain), or another rule does it too."
+        )
     from superscalar_ref.check.proofs import why_constraint  # noqa: PLC0415  # z3 is slow to import
 
     losses = why_constraint(args.id, args.spec).losses
