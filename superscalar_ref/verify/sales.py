@@ -136,7 +136,10 @@ def _poison(scene: Scene, parties: Parties, trials: list[Trial]) -> Iterator[Che
     parties.wire.post(lsp.name, lsp.update(scene.example.tree.root.path, {}))
     parties.wire.run()
     new = lsp.counted_blueprint().path(BUYERS[0])
-    yield _complete(parties, old[-1], new[-1])
+    complete = _complete(parties, old[-1], new[-1])
+    yield complete
+    if not complete.passed:
+        return
     yield _never_signed(parties, new[-1])
     trial = Trial("sales/newest", scene.start.fork())
     trials.append(trial)
