@@ -1,0 +1,1 @@
+"""Traces of the checker, played again as real transactions on Bitcoin Core's consensus code."""

@@ -1,0 +1,161 @@
+"""A loss on the chain, block by block, on Bitcoin Core's code.
+
+Laws of this module:
+
+* Each transaction is mined in the block that the trace says, by somebody who holds it complete.
+* Where a lock decides the story, Core is asked in the block before it runs out, which must refuse the transaction, and
+  in the first block after it, which must take it.
+* What the hero broadcasts must be valid in that block; when a rival is mined instead, it must be void after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from superscalar_ref.protocol.transaction import Kind
+from superscalar_ref.replay.form import Round, Script
+from superscalar_ref.replay.outcome import CORE, Line, Outcome
+from superscalar_ref.replay.scale import UNIT_SAT
+from superscalar_ref.replay.stage import ELSEWHERE, Stage
+
+OTHERS = "the others"
+
+
+@dataclass(frozen=True, order=True)
+class Probe:
+    """A transaction to ask Core about when the next block is at ``height``."""
+
+    height: int
+    name: str
+    accepted: bool
+
+
+def play(script: Script, blocks: int) -> Outcome:
+    """Play all blocks of a trace, ``blocks`` on the chain for each of its own, and compare what everybody owns."""
+    stage = Stage(script, blocks)
+    try:
+        stage.fund()
+        if stage.outcome.problems:
+            return stage.outcome
+        _blocks(stage)
+        if not stage.outcome.problems:
+            _epilogue(stage)
+        stage.compare_owners()
+        _paid(stage)
+        return stage.outcome
+    finally:
+        stage.close()
+
+
+def _blocks(stage: Stage) -> None:
+    probes = sorted(_probes(stage))
+    for block in stage.script.rounds:
+        height = stage.scale.height(block.height)
+        while probes and probes[0].height <= height:
+            probe = probes.pop(0)
+            stage.advance_to(probe.height - 1)
+            says = "the first block in which its locks let it:" if probe.accepted else "one block before its lock:"
+            stage.ask(CORE, says, probe.name, probe.accepted)
+        stage.advance_to(height - 1)
+        _block(stage, block)
+        if stage.outcome.problems:
+            return
+
+
+def _block(stage: Stage, block: Round) -> None:
+    """One block of the trace: what the hero broadcasts before it, what is in it, what that makes void."""
+    script = stage.script
+    for name in block.broadcast:
+        stage.ask(script.hero, "broadcasts", name, True, block.height)
+    if not block.mined:
+        return
+    who = {name: script.hero if name in block.broadcast else OTHERS for name in block.mined}
+    stage.mine(block.mined, who, block.height)
+    for name in block.broadcast:
+        if name not in block.mined and not stage.open(name):
+            stage.ask(CORE, "void now:", name, False)
+
+
+def _probes(stage: Stage) -> Iterator[Probe]:
+    """Before and at the first height at which the locks of what is mined have run out, where that is later than now."""
+    script = stage.script
+    plan = {name: stage.scale.height(block.height) for block in script.rounds for name in block.mined}
+    plan[script.funding] = stage.scale.start
+    for name, height in plan.items():
+        template = stage.templates[name]
+        if template.kind is Kind.FUNDING:
+            continue
+        (spend,) = template.spends
+        parent = plan.get(spend.outpoint.transaction)
+        # A parent that is never mined, or later: the block itself will show it.
+        if parent is None or parent > height:
+            continue
+        first = max(parent + (spend.relative_lock or 0), template.lock_time + 1 if template.lock_time else 0)
+        if first <= parent + 1 or first > height:
+            continue
+        yield Probe(first - 1, name, False)
+        if first < height:
+            yield Probe(first, name, True)
+
+
+def _epilogue(stage: Stage) -> None:
+    """What the hero can and cannot do about it: what Core says of all that spends what is on the chain."""
+    script = stage.script
+    hero = script.hero
+    if script.elsewhere:
+        for name in sorted(script.hero_holds):
+            parents = {spend.outpoint.transaction for spend in script.templates[name].spends}
+            if parents == {script.funding}:
+                stage.ask(hero, f"cannot use what names another coin than '{ELSEWHERE}' made:", name, False)
+        return
+    for name in script.templates:
+        if name == script.funding or not stage.open(name):
+            continue
+        if name in script.hero_holds:
+            stage.ask(hero, "cannot pay a fee for" if name in script.unpaid else "still holds", name, None)
+        elif name in script.others_hold:
+            if name in script.kit:
+                stage.ask(OTHERS, f"alone, and not {hero}, can complete", name, None)
+        elif name in script.kit and len(script.templates[name].signers) > 1:
+            _nobody(stage, name)
+
+
+def _nobody(stage: Stage, name: str) -> None:
+    """A transaction whose signatures nobody has all: one signer's own is not enough."""
+    realised = stage.realised[name]
+    signed = stage.cast.signed_alone(realised, stage.script.hero)
+    says = f"nobody can complete, and {stage.script.hero}'s signature alone is not enough for"
+    if realised.template.lock_time > stage.ledger.height:
+        stage.script_refuses(says, name, signed)
+        return
+    stage.enter(realised, signed, frozenset())
+    stage.ask_raw(CORE, says, name, signed, False)
+
+
+def _paid(stage: Stage) -> None:
+    """What the hero is paid by the last block, by the trace's own count, which stops at what it is owed."""
+    script = stage.script
+    if not script.rounds or script.rounds[-1].paid < 0:
+        return
+    paid, owned = script.rounds[-1].paid * UNIT_SAT, stage.outcome.owned.get(script.hero, 0)
+    waiting = sum(
+        output.amount
+        for block in script.rounds
+        for name in block.mined
+        for output in stage.templates[name].outputs
+        if output.owner == script.hero
+    )
+    # A game may count an output that only waits for its delay, or only one leaf of several.
+    right = paid <= max(owned, waiting) and (owned <= paid or paid == script.owed * UNIT_SAT or _partly(script))
+    if not right:
+        stage.outcome.problems.append(f"{script.hero} owns {owned} sat on the chain, is paid {paid} sat in the trace")
+    elif owned < script.owed * UNIT_SAT:
+        says = f"owns {owned} of {script.owed * UNIT_SAT} sat"
+        stage.outcome.add(Line(script.hero, says, height=stage.ledger.height))
+
+
+def _partly(script: Script) -> bool:
+    """Whether the hero has a part in several leaves, of which a game counts one."""
+    channels = {o.owner for t in script.templates.values() for o in t.outputs if o.role.value == "channel"}
+    return len(channels) > 1 and script.hero not in channels

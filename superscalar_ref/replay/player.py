@@ -1,0 +1,31 @@
+"""Which way a trace is replayed."""
+
+from __future__ import annotations
+
+from superscalar_ref.replay import ceremony, game, standing
+from superscalar_ref.replay.form import CEREMONIES, Script
+from superscalar_ref.replay.outcome import Outcome
+from superscalar_ref.replay.scale import check_length
+
+BLOCKS = 10
+"""Blocks on the chain for each block of the game, unless told otherwise."""
+
+
+def replay(script: Script, blocks: int = BLOCKS) -> Outcome:
+    """Play a trace with real transactions and signatures.
+
+    ``blocks``: how many on the chain for each block of the game. Raises ``InputError`` when that makes too long a
+    chain, or when a transaction of the trace cannot be built.
+    """
+    check_length(len(script.rounds), blocks)
+    if script.configuration == CEREMONIES:
+        return ceremony.play(script)
+    if not script.funding:
+        return Outcome(cannot=f"a trace of {script.broken} without a funding transaction has nothing on a chain")
+    if script.started:
+        return standing.play_blast(script, blocks)
+    if not script.rounds and script.broken == "P-KIT-COMPLETE":
+        return standing.play_kit(script, blocks)
+    if not script.rounds and script.broken in ("P-VALUE-CONSERVED", "P-BLAST-BOUNDED"):
+        return Outcome(cannot=f"a trace of {script.broken} is about amounts in templates, not about a chain")
+    return game.play(script, blocks)
