@@ -40,6 +40,8 @@ class Signer:
     """Nonces that have signed: transaction and number."""
     genuine: frozenset[str] = frozenset()
     """Transactions whose every signature the signer has seen and that are valid."""
+    verified: frozenset[tuple[str, str]] = frozenset()
+    """Valid partial signatures that arrived in the open attempt: transaction and signer."""
     faults: frozenset[str] = frozenset()
     """Properties that are broken by now."""
 
@@ -160,6 +162,8 @@ def _examples(signer: Signer) -> Iterator[str]:
         yield "P-NONCE-ONCE"
     if len({s.task.outpoint for s in signer.sessions if s.task.transaction in signer.released}) > 1:
         yield "P-ONE-SPEND-PER-OUTPOINT"
+    if signer.genuine:
+        yield "P-HELD-IS-COMPLETE"
     if signer.tree_on_chain and signer.released:
         yield "P-NO-UPDATE-ON-CHAIN"
     if "parent" in signer.released and "parent" in signer.genuine:
@@ -179,6 +183,7 @@ def _events(signer: Signer, session: Session, collecting: bool, attempts: int) -
             yield f"{other}'s partial signature of '{name}'{word}", event
     yield f"the aggregate nonce of '{name}'", Event.of("aggregate_nonce", COORDINATOR, attempt=attempt)
     yield f"{ME} signs '{name}'", Event.of("sign", ME)
+    yield f"{ME} finishes '{name}'", Event.of("finish", ME)
     yield f"{ME} breaks '{name}' off", Event.of("abort", ME)
     if not collecting:
         if name in signer.released:
@@ -246,13 +251,16 @@ def _account(signer: Signer, session: Session, event: Event, actions: tuple[Acti
     task = session.task
     held, records, released, used = signer.held, signer.records, signer.released, signer.used
     genuine, faults = signer.genuine, set(signer.faults)
+    verified = _verified(signer.verified, session, event)
     for action in actions:
         if action.kind == "persist" and action.name == "record":
             records |= {(str(action["outpoint"]), str(action["slot"]), str(action["message"]))}
         elif action.kind == "persist" and action.name == "signature":
             held |= {task.transaction}
-            if _genuine(session, event):
+            if _genuine(session, event, verified):
                 genuine |= {task.transaction}
+            else:
+                faults.add("P-HELD-IS-COMPLETE")
         elif action.kind == "sign":
             nonce = (task.transaction, int(str(action["nonce"])))
             if nonce in used:
@@ -278,12 +286,23 @@ def _account(signer: Signer, session: Session, event: Event, actions: tuple[Acti
         released=released,
         used=used,
         genuine=genuine,
+        verified=verified,
         faults=frozenset(faults),
     )
 
 
-def _genuine(session: Session, event: Event) -> bool:
+def _verified(verified: frozenset[tuple[str, str]], session: Session, event: Event) -> frozenset[tuple[str, str]]:
+    """The valid partial signatures of the open attempt after an event: a new attempt begins with none."""
+    name = session.task.transaction
+    if event.name == "open":
+        return frozenset(pair for pair in verified if pair[0] != name)
+    if event.name == "partial" and event["valid"] is True and event["attempt"] == session.attempt:
+        return verified | {(name, event.by)}
+    return verified
+
+
+def _genuine(session: Session, event: Event, verified: frozenset[tuple[str, str]]) -> bool:
     """Whether the signature that is stored is complete indeed."""
     if event.name == "signature":
         return event["valid"] is True
-    return event["valid"] is True and session.partials | {event.by} >= session.others
+    return all((session.task.transaction, other) in verified for other in session.others)

@@ -39,7 +39,13 @@ from superscalar_ref.protocol.transaction import Kind, Template
 from superscalar_ref.spec.specification import Specification
 from superscalar_ref.spec.table import Function, Machine
 
-CEREMONIES = ("P-SIGNED-CHILDREN-FIRST", "P-ONE-SPEND-PER-OUTPOINT", "P-NONCE-ONCE", "P-NO-UPDATE-ON-CHAIN")
+CEREMONIES = (
+    "P-SIGNED-CHILDREN-FIRST",
+    "P-ONE-SPEND-PER-OUTPOINT",
+    "P-NONCE-ONCE",
+    "P-NO-UPDATE-ON-CHAIN",
+    "P-HELD-IS-COMPLETE",
+)
 CLIENT = ("P-EXIT-ALWAYS", "P-EXIT-INSURED", "P-EXIT-BEFORE-END", "P-ABSENT-CLIENT-PAID")
 BOTH = ("P-NEWEST-WINS", "P-NO-THEFT", "P-STRATEGY-WINS", "P-KIT-COMPLETE", "P-VALUE-CONSERVED")
 STATIC = ("P-BLAST-BOUNDED",)
