@@ -155,6 +155,7 @@ class ClientActor(Actor):
             end=archive.terms.locks.end,
             version=self._version_of(planned.blueprint),
             kit=planned.blueprint.kit_of(self.name),
+            capacity=self._capacity(planned.blueprint),
         )
         archive.adopt(planned)
         self._offered(event, archive, offer.label, digest_of(planned.blueprint, planned.realised, tree.root.path))
@@ -179,6 +180,7 @@ class ClientActor(Actor):
             balance=planned.blueprint.owed(self.name),
             kit=planned.blueprint.kit_of(self.name),
             poison=frozenset(changed.poisons(update.label)),
+            capacity=self._capacity(planned.blueprint),
         )
         digest = digest_of(planned.blueprint, planned.realised, update.node)
         self._offered(event, changed, update.label, digest)
@@ -262,6 +264,7 @@ class ClientActor(Actor):
             "sale_offer",
             self.life.lsp,
             planned,
+            newest=self.life.newest_agreed == self.life.version,
             exit_blocks=terms.exit_blocks(self.name) + links + limits.margin,
             ceiling=limits.ceiling,
             end=terms.locks.end,
@@ -366,6 +369,10 @@ class ClientActor(Actor):
         elif self.counted == self.label:
             # The LSP asks again: it may not have heard that the kit is complete.
             self.outbox.messages.append((self.life.lsp, m.encode(self._kit_complete())))
+
+    def _capacity(self, blueprint: Blueprint) -> int:
+        """Both sides of this client's channel in a version (sat)."""
+        return blueprint.contents[blueprint.terms.tree.leaf_of(self.name).path].channel_of(self.name).capacity
 
     def _version_of(self, blueprint: Blueprint) -> str:
         path = blueprint.terms.tree.path_to(self.name)

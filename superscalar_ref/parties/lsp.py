@@ -231,8 +231,12 @@ class LspActor(Actor):
         points = {record.sale.commitment(buyer): request.commitment_point, record.sale.commitment(self.name): own}
         planned = self.factory.plan_sale(replace(record, points=points))
         online = frozenset(self.offer.balances) - self.away
+        above = [node.path for node in self.tree.path_to(buyer) if node.has_counter]
+        newest = all(self.odometer.index(path) == self.counted_versions[path] for path in above)
         dying_at = self.life.funded_at + self.life.active_blocks
-        self.sale_offered(self.sale_event("sell", self.name, planned, online=online, dying_at=dying_at), planned)
+        self.sale_offered(
+            self.sale_event("sell", self.name, planned, online=online, dying_at=dying_at, newest=newest), planned
+        )
         return self.outbox
 
     @staticmethod

@@ -37,11 +37,14 @@ class Client:
     """The version that the client counts on: indices on its path, ``0.1``; empty before the first."""
     owed: int = 0
     """What it counts on (sat)."""
+    capacity: int = 0
+    """Both sides of its channels in what it counts on (sat)."""
     kit: frozenset[str] = frozenset()
     """Names of the transactions of the version that it counts on, or is to count on first."""
     pending: str = ""
     """The version being signed."""
     pending_owed: int = 0
+    pending_capacity: int = 0
     pending_kit: frozenset[str] = frozenset()
     pending_poison: frozenset[str] = frozenset()
     """Names of the poisons of what the pending version supersedes."""
@@ -130,6 +133,12 @@ def balance_not_less(client: Client, event: Event) -> bool:
 
 
 @RULES.guard
+def capacity_not_less(client: Client, event: Event) -> bool:
+    """Whether a new version's channel holds at least as much, both sides together, as what the client counts on."""
+    return "capacity" not in dict(event.fields) or number(event, "capacity") >= client.capacity
+
+
+@RULES.guard
 def close_pays_in_full(client: Client, event: Event) -> bool:
     """Whether a close pays at least what the client counts on."""
     return number(event, "balance") >= client.owed
@@ -147,6 +156,7 @@ def _pend(client: Client, event: Event) -> Client:
         client,
         pending=text(event, "version"),
         pending_owed=number(event, "balance"),
+        pending_capacity=number(event, "capacity") if "capacity" in dict(event.fields) else 0,
         pending_kit=names(event, "kit"),
         pending_poison=names(event, "poison") if "poison" in dict(event.fields) else frozenset(),
         newest_agreed=text(event, "version"),
@@ -184,9 +194,11 @@ def count_version(client: Client, event: Event) -> Result:
         client,
         version=client.pending,
         owed=client.pending_owed,
+        capacity=client.pending_capacity,
         kit=client.pending_kit,
         pending="",
         pending_owed=0,
+        pending_capacity=0,
         pending_kit=frozenset(),
         pending_poison=frozenset(),
     )
@@ -196,7 +208,12 @@ def count_version(client: Client, event: Event) -> Result:
 @RULES.effect
 def count_link(client: Client, event: Event) -> Result:
     """From here on the client relies on a link too, and on what it bought with it (sat)."""
-    counted = replace(client, owed=client.owed + number(event, "given"), kit=client.kit | names(event, "kit"))
+    counted = replace(
+        client,
+        owed=client.owed + number(event, "given"),
+        capacity=client.capacity + number(event, "bought"),
+        kit=client.kit | names(event, "kit"),
+    )
     return counted, (_persist(counted, "link_counted"),)
 
 
@@ -216,5 +233,7 @@ def persist_status(client: Client, event: Event) -> Result:
 def drop_pending(client: Client, event: Event) -> Result:
     """The sessions of the pending version are broken off; its version stays used up."""
     nothing: frozenset[str] = frozenset()
-    dropped = replace(client, pending="", pending_owed=0, pending_kit=nothing, pending_poison=nothing)
+    dropped = replace(
+        client, pending="", pending_owed=0, pending_capacity=0, pending_kit=nothing, pending_poison=nothing
+    )
     return dropped, (Action("abort", "sessions"),)

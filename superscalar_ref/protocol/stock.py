@@ -27,6 +27,8 @@ class Pending:
     digest: str
     """What every signer computed: the link's txid."""
     buyer: str
+    capacity: int
+    """Both sides of the new channel (sat)."""
     given: int
     """What the new channel holds for the buyer from the start (sat)."""
     price: int
@@ -47,6 +49,8 @@ class Sold:
     label: str
     link: str
     buyer: str
+    capacity: int
+    """Both sides of the new channel (sat)."""
     given: int
     """Sat."""
     price: int
@@ -107,6 +111,7 @@ FALLBACKS: Mapping[str, str] = {
     "outpoint_never_signed": "finish the sale that was signed, or update the leaf, which cuts the chain through",
     "builds_on_newest": "ask again: the sale then builds on the newest link",
     "factory_active": "ask again when the update is over; in a dying factory, a channel of the next one",
+    "state_is_newest": "update the leaf once more: then its stock can be sold from again",
     "before_dying": "a channel of the next factory",
 }
 """For each guard of ``sell``: what remains when it refuses."""
@@ -127,6 +132,12 @@ def _spent_by_another(stock: Stock, message: str) -> bool:
 def factory_active(stock: Stock, event: Event) -> bool:
     """Whether the party's life in this factory is in its active state."""
     return event["life"] == "active"
+
+
+@RULES.guard
+def state_is_newest(stock: Stock, event: Event) -> bool:
+    """Whether no newer state of the leaf was ever agreed to: somebody could hold it complete, and it knows no link."""
+    return event["newest"] is True
 
 
 @RULES.guard
@@ -257,6 +268,7 @@ def pend_sale(stock: Stock, event: Event) -> Result:
         text(event, "link"),
         text(event, "digest"),
         text(event, "buyer"),
+        number(event, "capacity"),
         number(event, "given"),
         number(event, "price"),
         number(event, "left"),
@@ -330,7 +342,15 @@ def append_link(stock: Stock, event: Event) -> Result:
     """The pending link is the newest from here on, durably."""
     pending = stock.pending
     assert pending is not None
-    sold = Sold(pending.label, pending.link, pending.buyer, pending.given, pending.price, pending.kit)
+    sold = Sold(
+        pending.label,
+        pending.link,
+        pending.buyer,
+        pending.capacity,
+        pending.given,
+        pending.price,
+        pending.kit,
+    )
     mine = pending.buyer == stock.me
     chained = replace(
         stock,
@@ -348,8 +368,8 @@ def append_link(stock: Stock, event: Event) -> Result:
 def count_purchase(stock: Stock, event: Event) -> Result:
     """The client's life counts on the link, and on what it bought with it."""
     newest = stock.links[-1]
-    given = newest.given if newest.buyer == stock.me else 0
-    return stock, (Action("count", "link", fields=(("given", given), ("kit", newest.kit))),)
+    given, bought = (newest.given, newest.capacity) if newest.buyer == stock.me else (0, 0)
+    return stock, (Action("count", "link", fields=(("bought", bought), ("given", given), ("kit", newest.kit))),)
 
 
 @RULES.effect

@@ -117,8 +117,9 @@ def test_a_row_is_taken(status: str, event: str, by: str, row: str, to: str, act
 
 def test_a_purchase_is_counted_with_its_link() -> None:
     link = frozenset({"sale:state:r@0#1.0"})
-    done = take(replace(BASE, status="active", held=link), "link_complete", "A", given=3, kit=link)
+    done = take(replace(BASE, status="active", held=link), "link_complete", "A", given=3, bought=9, kit=link)
     assert (done.transition_id, kinds(done)) == ("CLI-20", [("persist", "link_counted")])
+    assert done.context.capacity == BASE.capacity + 9
     assert (done.context.owed, done.context.kit) == (8, frozenset({"old"}) | link)
 
 
@@ -135,6 +136,13 @@ REFUSED: list[tuple[Client, str, str, dict[str, Any], str]] = [
     (BASE, "update_proposal", "L", {"version": "0.1", "balance": 4}, "balance_not_less"),
     (BASE, "close_proposal", "L", {"balance": 4}, "close_pays_in_full"),
     (BASE, "link_complete", "A", {"given": 1, "kit": frozenset({"link"})}, "link_held"),
+    (
+        replace(BASE, capacity=9),
+        "update_proposal",
+        "L",
+        {"version": "0.1", "balance": 5, "capacity": 8},
+        "capacity_not_less",
+    ),
     (replace(PENDING, status="updating", held=KIT, pending_poison=KIT | {"p"}), "kit_complete", "A", {}, "poison_held"),
     (replace(BASE, status="settling"), "sweep_confirmed", "chain", {"depth": 3, "unsettled": 1}, "nothing_left"),
     *[

@@ -311,15 +311,25 @@ def poison_not_held(tables: Machines) -> World:
 def link_not_held(tables: Machines) -> World:
     world = impatient(tables, ("A",)).active()
     link = frozenset({"sale:state:r@0#1.0"})
-    world.live("A", Event.of("link_complete", "A", given=2, kit=link))
+    world.live("A", Event.of("link_complete", "A", given=2, bought=5, kit=link))
     demand(not link & world.client("A").kit, "A counts on a link that it does not hold")
+    return world
+
+
+def purchase_forgotten(tables: Machines) -> World:
+    """A client has bought a channel, and paid; the next version has no room for it."""
+    world = impatient(tables, ("A",)).active()
+    world.live("A", Event.of("link_complete", "A", given=0, bought=5, kit=frozenset({"state:r@0"})))
+    kit = frozenset({"state:r@1"})
+    world.live("A", Event.of("update_proposal", LSP, version="1", balance=BALANCE, capacity=4, kit=kit))
+    demand(world.status("A") == "active", "A agreed to a version without the channel that it has bought")
     return world
 
 
 def link_counted(tables: Machines) -> World:
     world = impatient(tables, ("A",)).active()
     held = frozenset({"state:r@0"})
-    world.live("A", Event.of("link_complete", "A", given=2, kit=held))
+    world.live("A", Event.of("link_complete", "A", given=2, bought=5, kit=held))
     demand(world.client("A").owed == BALANCE + 2, "A does not count on what it bought")
     world.remembers("A", "active")
     life = world.disk["A"].life
@@ -826,6 +836,7 @@ SCENES: dict[str, dict[str, Scene]] = {
     "CLI-5": {
         "version_is_newer": same_version_twice,
         "balance_not_less": poorer("update_proposal"),
+        "capacity_not_less": purchase_forgotten,
         "persist_pending": remembered_life,
         "send_agreement": whole_life,
     },

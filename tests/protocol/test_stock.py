@@ -26,6 +26,7 @@ SALE: dict[str, Any] = {
     "life": "active",
     "height": 5,
     "dying_at": 9,
+    "newest": True,
     "online": CLIENTS,
     "outpoint": "O:0",
     "message": "m",
@@ -48,8 +49,8 @@ SALE: dict[str, Any] = {
     "attempt": 1,
     "newer": frozenset({"newer"}),
 }
-PENDING = Pending("s0", "link", "txid", "A", 1, 3, 4, "link:1", KIT, KIT)
-SOLD = Sold("s0", "link", "A", 1, 3, KIT)
+PENDING = Pending("s0", "link", "txid", "A", 4, 1, 3, 4, "link:1", KIT, KIT)
+SOLD = Sold("s0", "link", "A", 4, 1, 3, KIT)
 RECORD = ("O:0", "sale", "m")
 OTHER = ("O:0", "sale", "another link")
 SIGNING = replace(CLIENT, status="signing", pending=PENDING)
@@ -70,6 +71,10 @@ def take(
 CASES: list[tuple[str, str, Stock, str, str, dict[str, Any], Callable[[Stepped[Stock]], bool], str]] = [
     ("STK-3", "factory_active", NEW, "sell", "L", {"life": "closing"}, lambda s: s.context.pending is not None,
      "sold although a close that pays nothing for it is agreed"),
+    ("STK-3", "state_is_newest", NEW, "sell", "L", {"newest": False}, lambda s: s.context.pending is not None,
+     "sold from a state that a newer one, given up and complete, overtakes"),
+    ("STK-4", "state_is_newest", ASKING, "sale_offer", "L", {"newest": False}, lambda s: s.context.pending is not None,
+     "bought on a state that the LSP can overtake with a newer one, given up and complete, that knows no link"),
     ("STK-3", "before_dying", NEW, "sell", "L", {"height": 9}, lambda s: s.context.pending is not None,
      "sold in a factory that ends soon"),
     ("STK-3", "buyers_cohort_online", NEW, "sell", "L", {"online": frozenset({"A"})},
@@ -243,7 +248,7 @@ def test_a_link_changes_what_is_left_and_where() -> None:
     other = take(replace(SIGNING, me="B", held=KIT, wanted=9, most=9), "link_complete", "B")
     assert (other.context.wanted, other.context.most) == (9, 9)
     (count,) = [action for action in other.actions if action.kind == "count"]
-    assert count["given"] == 0
+    assert (count["given"], count["bought"]) == (0, 0)
 
 
 def test_every_refusal_of_a_sale_names_what_remains() -> None:

@@ -25,6 +25,7 @@ from superscalar_ref.protocol.shape import Shape, grow
 NAMES = frozenset({"x"})
 MODEST: dict[str, Any] = {
     "given": 1,
+    "bought": 1,
     "attempt": 1,
     "valid": False,
     "balance": 1,
