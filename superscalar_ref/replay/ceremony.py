@@ -15,7 +15,7 @@ from superscalar_ref.bitcoin.sighash import taproot_sighash
 from superscalar_ref.bitcoin.taproot import p2tr_script
 from superscalar_ref.bitcoin.transaction import Transaction, TxInput, TxOutput, build, with_witness
 from superscalar_ref.chain.interface import TxOut
-from superscalar_ref.chain.kernel import KernelLedger
+from superscalar_ref.chain.kernel import KernelLedger, verify_input
 from superscalar_ref.errors import InputError, SigningError
 from superscalar_ref.replay.cast import secret, wallet_script
 from superscalar_ref.replay.form import Script
@@ -54,6 +54,12 @@ class Signer:
     """Transaction → the nonces of the others in the newest session."""
     partials: dict[str, bytes] = field(default_factory=dict)
     """Transaction → the partial signature that has left."""
+    whole: dict[str, Transaction] = field(default_factory=dict)
+    """Transaction → itself with the signature that it gets when everybody's part arrives."""
+    heard: dict[str, set[str]] = field(default_factory=dict)
+    """Transaction → whose valid partial signature has arrived, when A collects."""
+    bad: dict[str, str] = field(default_factory=dict)
+    """Transaction → whose invalid signature has arrived."""
     used: dict[bytes, list[tuple[str, musig.Session, bytes, bool]]] = field(default_factory=dict)
     """Public nonce → what it has signed: transaction, session, partial signature, whether that has left."""
 
@@ -61,7 +67,9 @@ class Signer:
 class Ceremony:
     """The parties with their keys, the three transactions, and a chain with the shared output on it."""
 
-    def __init__(self) -> None:
+    def __init__(self, collecting: bool) -> None:
+        """``collecting``: A gathers the partial signatures, and not the coordinator."""
+        self.collecting = collecting
         self.keys = {party: secret(f"{party}/factory") for party in (ME, COORDINATOR, THIRD)}
         self.key = musig.aggregate(key.public for key in self.keys.values()).taproot()
         shared = TxOutput(AMOUNT_SAT, p2tr_script(self.key.x_only))
@@ -123,9 +131,17 @@ class Ceremony:
             signed = musig.partial_sign(session, self.keys[party], own)
             contributions.append(musig.Contribution(party, self.keys[party].public, own_public, signed))
         signature = musig.finish(session, contributions)
-        self.complete[name] = with_witness(draft.transaction, 0, (signature,))
+        signer.whole[name] = with_witness(draft.transaction, 0, (signature,))
         del signer.aggregates[name]
+        self.gather(name)
+        if name not in self.complete:
+            return "the partial signatures of the others are still to come"
         return f"with the others' it makes the valid signature {signature.hex()[:16]}…"
+
+    def gather(self, name: str) -> None:
+        """The transaction is complete once whoever collects has every partial signature."""
+        if name in self.signer.whole and (not self.collecting or self.signer.heard.get(name) == {COORDINATOR, THIRD}):
+            self.complete[name] = self.signer.whole[name]
 
     def crash(self, nonces_survive: bool) -> None:
         """What was in memory is gone; a faulty signer has stored its secret nonces."""
@@ -165,9 +181,11 @@ _STEPS: Sequence[tuple[re.Pattern[str], str]] = (
     (re.compile(rf"^{ME} signs {_NAME}$"), "sign"),
     (re.compile(rf"^{ME} breaks {_NAME} off$"), "break"),
     (re.compile(rf"^the complete signature of {_NAME}$"), "quiet"),
-    (re.compile(rf"^an invalid signature of {_NAME}$"), "quiet"),
+    (re.compile(rf"^an invalid signature of {_NAME}$"), "bad"),
+    (re.compile(rf"^{ME} finishes {_NAME}$"), "quiet"),
     (re.compile(rf"^[{COORDINATOR}{THIRD}]'s nonce for {_NAME}$"), "quiet"),
-    (re.compile(rf"^[{COORDINATOR}{THIRD}]'s partial signature of {_NAME}( \(invalid\))?$"), "quiet"),
+    (re.compile(rf"^(?P<who>[{COORDINATOR}{THIRD}])'s partial signature of {_NAME}$"), "partial"),
+    (re.compile(rf"^(?P<who>[{COORDINATOR}{THIRD}])'s partial signature of {_NAME} \(invalid\)$"), "bad"),
     (re.compile(rf"^{ME} crashes$"), "crash"),
 )
 _LEFT = (None, "send_partial")
@@ -180,12 +198,13 @@ def play(script: Script) -> Outcome:
         "P-SIGNED-CHILDREN-FIRST": _children,
         "P-ONE-SPEND-PER-OUTPOINT": _rivals,
         "P-NONCE-ONCE": _nonce,
+        "P-HELD-IS-COMPLETE": _held,
     }
     if script.broken not in shows:
         return Outcome(
             cannot=f"a trace of {script.broken} is about when a signer signs: no transaction is invalid by it"
         )
-    here = Ceremony()
+    here = Ceremony(any("'s nonce for" in says for says in script.off_chain))
     try:
         for says in script.off_chain:
             _step(here, says, script.broken == "P-NONCE-ONCE")
@@ -209,6 +228,11 @@ def _step(here: Ceremony, says: str, nonces_survive: bool) -> None:
         here.others(found["name"])
     elif kind == "sign":
         said = here.sign(found["name"], after in _LEFT)
+    elif kind == "partial":
+        here.signer.heard.setdefault(found["name"], set()).add(found["who"])
+        here.gather(found["name"])
+    elif kind == "bad":
+        here.signer.bad[found["name"]] = found.groupdict().get("who", COORDINATOR)
     elif kind == "break":
         here.signer.own.pop(found["name"], None)
     if crash or kind == "crash":
@@ -250,6 +274,39 @@ def _children(here: Ceremony) -> None:
     )
     says = f"{AMOUNT_SAT} sat are under the parent, and only {COORDINATOR}'s signature can free them"
     here.outcome.add(Line("", says, height=here.ledger.height))
+
+
+def _held(here: Ceremony) -> None:
+    """A keeps a transaction whose signature is not valid: nobody can be blamed later, and Core refuses it."""
+    if not here.signer.bad:
+        here.wrong(f"nothing invalid has come to {ME}")
+        return
+    name, party = next(iter(here.signer.bad.items()))
+    draft = here.drafts[name]
+    made = {one: nonces.generate(here.keys[one], randomness=here.randomness) for one in here.keys}
+    total = nonces.aggregate_nonces([public for _, public in made.values()])
+    session = musig.Session.start(here.key, total, draft.sighash)
+    # The faulty part is valid for another transaction.
+    other = musig.Session.start(here.key, total, here.drafts["rival"].sighash)
+    contributions = [
+        musig.Contribution(
+            one,
+            here.keys[one].public,
+            made[one][1],
+            musig.partial_sign(other if one == party else session, here.keys[one], made[one][0]),
+        )
+        for one in here.keys
+    ]
+    try:
+        musig.finish(session, contributions)
+        here.wrong(f"the signature of '{name}' is valid")
+    except SigningError as error:
+        here.outcome.add(Line(ME, "would have seen, had it looked:", name, said=str(error)))
+    signature = musig.partial_aggregate(session, [one.partial for one in contributions])
+    held = with_witness(draft.transaction, 0, (signature,))
+    valid = verify_input(held.serialized, 0, [TxOut(draft.spent.amount_sat, draft.spent.script_pubkey)])
+    said = "the script is satisfied" if valid else "the script is not satisfied"
+    here.outcome.add(Line(CORE, f"what {ME} holds for complete:", name, held.txid, said=said, right=not valid))
 
 
 def _rivals(here: Ceremony) -> None:
