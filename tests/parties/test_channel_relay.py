@@ -1,4 +1,4 @@
-"""Payments through the LSP, from one client's channel to another's, over messages and, when it must be, over the chain."""
+"""Payments through the LSP, from one client's channel to another's, by messages and, when it must be, by the chain."""
 
 from __future__ import annotations
 
