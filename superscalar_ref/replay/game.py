@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from superscalar_ref.protocol.transaction import Kind
+from superscalar_ref.protocol.transaction import Kind, Role
 from superscalar_ref.replay.form import Round, Script
 from superscalar_ref.replay.outcome import CORE, Line, Outcome
 from superscalar_ref.replay.scale import UNIT_SAT
@@ -138,24 +138,18 @@ def _paid(stage: Stage) -> None:
     script = stage.script
     if not script.rounds or script.rounds[-1].paid < 0:
         return
-    paid, owned = script.rounds[-1].paid * UNIT_SAT, stage.outcome.owned.get(script.hero, 0)
-    waiting = sum(
-        output.amount
-        for block in script.rounds
-        for name in block.mined
-        for output in stage.templates[name].outputs
-        if output.owner == script.hero
-    )
-    # A game may count an output that only waits for its delay, or only one leaf of several.
-    right = paid <= max(owned, waiting) and (owned <= paid or paid == script.owed * UNIT_SAT or _partly(script))
-    if not right:
+    paid, owed = script.rounds[-1].paid * UNIT_SAT, script.owed * UNIT_SAT
+    owned = stage.outcome.owned.get(script.hero, 0)
+    # A game may count what only waits for its delay as owned, or only one leaf of several.
+    counts = {min(owned, owed), min(owned + stage.waiting(script.hero), owed)}
+    if paid not in counts and not (_partly(script) and paid <= max(counts)):
         stage.outcome.problems.append(f"{script.hero} owns {owned} sat on the chain, is paid {paid} sat in the trace")
-    elif owned < script.owed * UNIT_SAT:
-        says = f"owns {owned} of {script.owed * UNIT_SAT} sat"
+    elif owned < owed:
+        says = f"owns {owned} of {owed} sat"
         stage.outcome.add(Line(script.hero, says, height=stage.ledger.height))
 
 
 def _partly(script: Script) -> bool:
     """Whether the hero has a part in several leaves, of which a game counts one."""
-    channels = {o.owner for t in script.templates.values() for o in t.outputs if o.role.value == "channel"}
+    channels = {o.owner for t in script.templates.values() for o in t.outputs if o.role is Role.CHANNEL}
     return len(channels) > 1 and script.hero not in channels

@@ -101,6 +101,10 @@ class Stage:
         except ChainError as error:
             said = error.reason
         for name, transaction in zip(names, transactions, strict=True):
+            realised = self.realised[name]
+            paid = sum(o.amount_sat for o in realised.spent) - sum(o.amount_sat for o in transaction.outputs)
+            if said == ACCEPTED and paid != realised.template.fee:
+                self.outcome.problems.append(f"{name} pays {paid} sat to miners, {realised.template.fee} in the trace")
             right = said == ACCEPTED
             self.outcome.add(Line(who[name], MINED, name, transaction.txid, height, game, said, right))
 
@@ -145,6 +149,17 @@ class Stage:
         self.templates[ELSEWHERE] = template
         self.realised[ELSEWHERE] = self.cast.elsewhere(self.realised[funding.name], template)
         self.mine([ELSEWHERE], {ELSEWHERE: owner}, self.script.begins)
+
+    def waiting(self, party: str) -> int:
+        """What a party has in outputs that wait for their delay (sat)."""
+        unspent = self.ledger.unspent()
+        total = 0
+        for name, realised in self.realised.items():
+            for index, output in enumerate(self.templates[name].outputs):
+                point = OutPoint(bytes.fromhex(realised.txid)[::-1], realised.places[index])
+                if output.role is Role.DELAYED and output.owner == party and point in unspent:
+                    total += output.amount
+        return total
 
     def compare_owners(self) -> None:
         """Hold what everybody owns on the chain against what the trace says."""
