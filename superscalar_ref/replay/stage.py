@@ -50,6 +50,7 @@ class Stage:
         self.book.fund(point, self._coin, own, wallet_script(owner))
         self.ledger = AgreedLedger.start(kernel, self.book)
         self._complete: dict[str, Transaction] = {}
+        self._introduced: set[str] = set()
 
     def close(self) -> None:
         """Give the chain back."""
@@ -73,7 +74,16 @@ class Stage:
 
     def enter(self, realised: Realised, signed: Transaction, signers: frozenset[str]) -> None:
         """Tell the rules' ledger what bytes mean. Raises ``InputError`` when they are not what their template says."""
+        for spend in realised.template.spends:
+            self._introduce(spend.outpoint.transaction)
         self.book.add(signed.serialized, realised.template, signers, realised.places)
+
+    def _introduce(self, name: str) -> None:
+        """Tell the rules' ledger of a transaction that others spend, on the chain or not: its name and its txid."""
+        if name in self._introduced or name not in self.realised:
+            return
+        self._introduced.add(name)
+        self.enter(self.realised[name], self.realised[name].transaction, frozenset())
 
     # The chain
 
@@ -141,8 +151,6 @@ class Stage:
         if not self.script.elsewhere:
             self.mine([funding.name], {funding.name: owner}, self.script.begins)
             return
-        # The rules' ledger must know what the hero's transactions name.
-        self.transaction(funding.name)
         amount = funding.amount_out() + funding.fee
         output = Output(Role.STOCK, amount, frozenset({owner}), owner=owner)
         template = Template(ELSEWHERE, Kind.FUNDING, (Spend(self.coin),), (output,), frozenset({owner}))
