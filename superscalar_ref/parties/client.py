@@ -91,7 +91,7 @@ class ClientActor(Actor):
                 self._begin(sender, message.attempt)
             case m.UpdateAborted():
                 if message.label == self.label and sender == self.life.lsp:
-                    self.live(Event.of("update_aborted", self.name))
+                    self._given_up()
             case m.Sale() | m.BeginSale() | m.PaymentRequest() | m.SaleAborted() | m.SaleRefused():
                 if sender != self.life.lsp:
                     raise InputError(f"message of {sender}", "only the LSP sells", "STK-4")
@@ -103,6 +103,14 @@ class ClientActor(Actor):
             case _:
                 kind = type(message).__name__
                 raise InputError(f"message of {sender}", f"{kind} is not for a client", "message-form")
+
+    def _given_up(self) -> None:
+        """An update is given up. The LSP gets a point for the next one: this one's may be used up (D-14)."""
+        if self.life.status == "updating":
+            self.live(Event.of("update_aborted", self.name))
+        if self.life.status == "active":
+            fresh = m.KitComplete(self.counted, self._next_point())
+            self.outbox.messages.append((self.life.lsp, m.encode(fresh)))
 
     def _take_invitation(self, sender: str, invitation: m.Invitation) -> None:
         known = self.life

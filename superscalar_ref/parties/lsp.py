@@ -24,12 +24,13 @@ from superscalar_ref.protocol.blueprint import (
     commitment_name,
     fresh_versions,
     leaves_below,
+    state_name,
 )
 from superscalar_ref.protocol.chain_links import cut_through
 from superscalar_ref.protocol.factory import Factory
 from superscalar_ref.protocol.odometer import Odometer
 from superscalar_ref.protocol.participant import Machines, Participant, Signer, live
-from superscalar_ref.protocol.shape import NodeKind, Shape, Tree, grow
+from superscalar_ref.protocol.shape import Node, NodeKind, Shape, Tree, grow
 from superscalar_ref.protocol.stock import Stock, fallback
 from superscalar_ref.realise.book import PartyKeys
 from superscalar_ref.realise.tree import funding_script
@@ -232,7 +233,7 @@ class LspActor(Actor):
         planned = self.factory.plan_sale(replace(record, points=points))
         online = frozenset(self.offer.balances) - self.away
         above = [node.path for node in self.tree.path_to(buyer) if node.has_counter]
-        newest = all(self.odometer.index(path) == self.counted_versions[path] for path in above)
+        newest = all(self.odometer.index(path) == self.counted_blueprint().versions[path] for path in above)
         dying_at = self.life.funded_at + self.life.active_blocks
         self.sale_offered(
             self.sale_event("sell", self.name, planned, online=online, dying_at=dying_at, newest=newest), planned
@@ -256,9 +257,10 @@ class LspActor(Actor):
 
     def standing_contents(self) -> dict[str, LeafContents]:
         """What each leaf holds with every chain on the version that counts cut through (sat)."""
-        if not self.life.version:
+        if self.archive is None:
             return dict(self.counted)
-        kept = self.counted_blueprint().templates
+        # Not those of an older version: its chains are cut through in what counts already.
+        kept = {self._state_of(leaf, self.counted_versions) for leaf in self.tree.leaves()}
         complete = {sold.label for stock in self.party.stocks.values() for sold in stock.links}
         sales = [sold.sale for sold in self.factory.record.sales if sold.label in complete and sold.state in kept]
         return cut_through(self.counted, self.factory.leaf_states, sales)
@@ -295,6 +297,10 @@ class LspActor(Actor):
         cut = self.standing_contents()
         below = {leaf.path for leaf in leaves_below(self.tree.node(node))}
         return {path: cut[path] if path in below else leaf for path, leaf in self.counted.items()}
+
+    def _state_of(self, leaf: Node, versions: Mapping[str, int]) -> str:
+        path = self.tree.path_of(leaf)
+        return state_name(leaf, tuple(versions[node.path] for node in path if node.has_counter))
 
     def abort_sale(self, label: str) -> Outbox:
         """Give a sale up whose link the LSP has not signed. Raises ``Refused`` when it has."""
@@ -432,6 +438,8 @@ class LspActor(Actor):
         check_public_key(bytes.fromhex(message.next_commitment_point), f"commitment point of {sender}")
         known = self.points
         self.points = {**known, sender: message.next_commitment_point}
+        if self.life.status == "active" and sender in self.life.clients:
+            return  # The answer to an update that was given up: a point for the next one.
         try:
             self.live(Event.of("kit_complete", sender, version=message.label))
         except Exception:

@@ -336,6 +336,37 @@ def test_an_update_that_forgets_a_purchase_is_refused() -> None:
     assert any("BALANCE_NOT_LESS" in alert and alert.startswith("c1") for alert in play.wire.alerts)
 
 
+def test_an_update_that_forgets_what_was_paid_for_is_refused() -> None:
+    """The purchase is all the LSP's side; the client's own balance is not touched."""
+    play = active()
+    buy(play, "c1")
+    play.wire.post(LSP, play.lsp.update("r", {"r": play.offer.contents["r"]}))
+    play.wire.run()
+    assert any("CAPACITY_NOT_LESS" in alert and alert.startswith("c1") for alert in play.wire.alerts)
+
+
+def test_nothing_is_sold_below_a_newer_state_that_was_given_up() -> None:
+    """The LSP may hold the newer state complete: it would win, and it knows nothing of the link."""
+    play = buy(active(), "c1")
+    play.wire.post(LSP, play.lsp.update("r", {}))
+    while not any(name.startswith("state:r@1") for name in play.lsp.held):
+        play.wire.deliver(play.wire.letters.popleft())
+    play.wire.letters.clear()
+    play.wire.post(LSP, play.lsp.abort())
+    play.wire.run()
+    assert set(play.statuses().values()) == {"active"}
+    buy(play, "c0")
+    assert any("STATE_IS_NEWEST" in alert and "update the leaf" in alert for alert in play.wire.alerts)
+    assert stock_of(play, LSP, "c0").status == "chained"
+    sale = m.Sale("s9", "state:r@0", 4, 1, "sale:state:r@0#4.0", "c1", 0, 5_000, 0)
+    assert "STATE_IS_NEWEST" in play.clients["c0"].receive(LSP, m.encode(sale)).alerts[0]
+    play.update("r")
+    buy(play, "c0")
+    assert links(play, "c1", "c1") == ("sale:state:r@2#4.0",)
+    assert play.lsp.standing_contents()["r"].stocks == (STOCK - 10_000, STOCK)
+    check_sales(play)
+
+
 def test_a_doubled_and_a_late_message_change_nothing() -> None:
     play = active()
     play.wire.post("c0", play.clients["c0"].buy(5_000, 1_000))
