@@ -125,6 +125,19 @@ def least_of(life: Client) -> int:
     return swept if swept >= ECONOMY.dust else 0
 
 
+def newer_of(client: ClientActor, chosen: Template) -> list[str]:
+    """States that a client holds for what ``chosen`` spends, and that wait less."""
+    if chosen.kind is not Kind.STATE:
+        return []
+    spend = chosen.spends[0]
+    rivals = [one for one in client.held_templates().values() if one.spends[0].outpoint == spend.outpoint]
+    return [
+        one.name
+        for one in rivals
+        if one.kind is Kind.STATE and (one.spends[0].relative_lock or 0) < (spend.relative_lock or 0)
+    ]
+
+
 def planned_blocks(actor: ClientActor) -> int:
     """Blocks from the beginning to the sweep, in the worst case: the tree, the channel's close, its delay."""
     terms = actor.factory.terms
@@ -148,6 +161,9 @@ def leave(name: str, identity: Identity, store: Store, book: Book, ledger: Ledge
         first = foe.publish(book, ledger) if foe else []
         taken = {spent.outpoint for one in first for spent in one.template.spends}
         answers = [piece(client, published) for published in watcher.publish()]
+        for one in answers:
+            newer = newer_of(client, one.template)
+            assert not newer, f"{name} publishes {one.template.name} and holds the newer {newer[0]}"
         block = [*first, *(one for one in answers if not taken & {spend.outpoint for spend in one.template.spends})]
         raws = [one.enter(book) for one in block]
         for one, raw in zip(block, raws, strict=True):

@@ -39,10 +39,14 @@ from tests.parties.scene import COIN, LSP, WALLET_SCRIPT, Scene, coin, identity
 
 Fault = tuple[int, str, bool]
 """Commits until a store fails, how it fails, and whether what was ready to leave before leaves all the same."""
-TROUBLES = ("lost", "late", "doubled", "receiver restarts", "sender restarts", "store fails", "store fails")
+TROUBLES = ("lost", "late", "doubled", "doubled", "receiver restarts", "sender restarts", "store fails", "store fails")
 Trouble = tuple[str, Fault]
 Troubles = tuple[tuple[int, Trouble], ...]
 """By the position of a letter in what arrives."""
+Use = tuple[str, int, str, int]
+"""What a nonce is for: signer, its life, transaction, attempt."""
+LATER = (Kind.POISON, Kind.SALE)
+"""Signed after what they spend, and not before it (D-10)."""
 TREE = (Kind.KICKOFF, Kind.STATE, Kind.ALTERNATE)
 HAS_KIT = ("holding", "active", "updating", "closing", *ON_ITS_WAY, *OVER)
 OPEN_ENDED = ("gathering", "proposed", "agreed", "signing", "updating", "update_signing", "closing", "close_signing")
@@ -65,6 +69,8 @@ class Story:
     hostile: set[str] = field(default_factory=set)
     """Parties that publish whatever they hold, the oldest first."""
     tree_begun: bool = False
+    forged: bool = False
+    """Whether somebody has lied in a message that can be read: then nothing must be lost, but the ceremony may stop."""
     greedy: bool = False
     """Whether the LSP has asked a client for less than that client counts on."""
     blocks: list[list[Piece]] = field(default_factory=list)
@@ -73,8 +79,8 @@ class Story:
     tape: list[Letter] = field(default_factory=list)
     watchers: dict[str, Watcher] = field(default_factory=dict)
     _stores: dict[str, StoryStore] = field(default_factory=dict)
-    _nonces: dict[str, tuple[str, str, int]] = field(default_factory=dict)
-    _uses: dict[tuple[str, str, int], str] = field(default_factory=dict)
+    _nonces: dict[str, Use] = field(default_factory=dict)
+    _uses: dict[Use, str] = field(default_factory=dict)
     _signed: dict[tuple[str, str, str], str] = field(default_factory=dict)
     _counted: dict[str, tuple[tuple[int, ...], int]] = field(default_factory=dict)
     _probed: set[tuple[object, ...]] = field(default_factory=set)
@@ -392,12 +398,15 @@ class Story:
     def _sent(self, letter: Letter) -> None:
         """What must hold of a message when it leaves."""
         sender = self.scene.actors[letter.sender]
-        message = m.decode(letter.raw, letter.sender)
+        try:
+            message = m.decode(letter.raw, letter.sender)
+        except SuperscalarError as error:
+            raise self.wrong(f"{letter.sender} sends what nobody can read: {error}") from error
         match message:
             case m.Nonces() | m.AggregateNonces():
                 once = isinstance(message, m.Nonces)
                 for name, nonce in message.nonces.items():
-                    self._one_use(nonce, (letter.sender, name, message.attempt), once)
+                    self._one_use(nonce, (letter.sender, self.scene.lives[letter.sender], name, message.attempt), once)
             case m.Partials():
                 if self.tree_begun:
                     raise self.wrong(f"{letter.sender} signs {', '.join(message.partials)} with the tree on chain")
@@ -414,10 +423,10 @@ class Story:
             case _:
                 pass
 
-    def _one_use(self, nonce: str, use: tuple[str, str, int], once: bool) -> None:
+    def _one_use(self, nonce: str, use: Use, once: bool) -> None:
         """A nonce, or a collector's sum, is for one attempt, and the only one there; ``once``: it leaves once."""
         if self._nonces.setdefault(nonce, use) != use or (once and use in self._uses):
-            raise self.wrong(f"one nonce for {self._nonces[nonce]} and {use}")
+            raise self.wrong(f"a second nonce, or one nonce twice: for {self._nonces[nonce]} and {use}")
         if self._uses.setdefault(use, nonce) != nonce:
             raise self.wrong(f"two aggregate nonces for {use}")
 
@@ -431,7 +440,7 @@ class Story:
         for child in sender.factory.templates.values() if first else ():
             below = child.name in sender.factory.realised and child.spends[0].outpoint.transaction == name
             shared = len(child.signers) > 1 and me in child.signers and child.holder in ("", me)
-            if below and shared and child.name not in held:
+            if below and shared and child.kind not in LATER and child.name not in held:
                 raise self.wrong(f"{me} signs {name} and does not hold {child.name}")
         if (outpoint, template.slot, message) not in sender.store.records():
             raise self.wrong(f"{me} signs {name} and has no record of it")
@@ -519,7 +528,7 @@ class Story:
 
     def finish(self) -> None:
         """Mail gets through again: nobody is stuck for good; and every client leaves on Core's chain too."""
-        if not self.hostile and not self.tree_begun and not self.leaving:
+        if not (self.hostile or self.tree_begun or self.leaving or self.forged):
             self.settle()
             self.go_on()
         if "funding" in self.mempool:

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.lifecycle.machine import Life, story_settings
+from tests.lifecycle.story import Trouble
+from tests.lifecycle.sweep import ALONE, SINGLE, sweep
 
 TestLife = Life.TestCase
 TestLife.settings = story_settings()
+
+
+@pytest.mark.parametrize("trouble", SINGLE, ids=lambda trouble: f"{trouble[0]} {trouble[1][1]}".strip())
+def test_one_trouble_at_each_letter(trouble: Trouble) -> None:
+    assert sweep(ALONE, trouble) > 10
