@@ -17,6 +17,7 @@ from functools import cached_property
 from superscalar_ref.bitcoin.sighash import taproot_sighash
 from superscalar_ref.bitcoin.taproot import p2tr_from_internal, p2tr_script
 from superscalar_ref.bitcoin.transaction import Transaction, TxOutput, build
+from superscalar_ref.errors import InputError
 from superscalar_ref.protocol.blueprint import Economy, Locks, Terms
 from superscalar_ref.protocol.shape import Shape, grow
 from superscalar_ref.protocol.transaction import Kind, Outpoint, Role, Template
@@ -66,7 +67,7 @@ class Cast:
         return found
 
     def realise(self, coin: tuple[Outpoint, CoinOutput], funding: str) -> dict[str, Realised]:
-        """Every template as bytes, unsigned."""
+        """Every template as bytes, unsigned. Raises ``InputError`` when two of them are the same transaction."""
         parties = {name: PartyKeys(key.public, wallet_script(name)) for name, key in self.keys.items()}
         channels = {place: secrets.points for place, secrets in self._channels.items()}
         book = Book(parties, {coin[0]: coin[1]}, channels, self._points)
@@ -81,8 +82,12 @@ class Cast:
         client = next(party for party in (*self.keys, "nobody") if party != lsp)
         terms = Terms("replay", lsp, grow(Shape.of((2,)), (client,)), Economy(0, 0, 1), locks)
         known: dict[str, Realised] = {}
+        names: dict[str, str] = {}
         for name, template in self.templates.items():
             known[name] = realise_one(template, book, known, terms)
+            same = names.setdefault(known[name].txid, name)
+            if same != name:
+                raise InputError(f"transaction '{name}'", f"is the same as '{same}'", "trace")
         return known
 
     def complete(self, realised: Realised) -> Transaction:

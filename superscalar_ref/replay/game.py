@@ -42,7 +42,9 @@ def play(script: Script, blocks: int) -> Outcome:
         if not stage.outcome.problems:
             _epilogue(stage)
         stage.compare_owners()
-        _paid(stage)
+        owned, owed = stage.outcome.owned.get(script.hero, 0), script.owed * UNIT_SAT
+        if owned < owed:
+            stage.outcome.add(Line(script.hero, f"owns {owned} of {owed} sat", height=stage.ledger.height))
         return stage.outcome
     finally:
         stage.close()
@@ -59,6 +61,7 @@ def _blocks(stage: Stage) -> None:
             stage.ask(CORE, says, probe.name, probe.accepted)
         stage.advance_to(height - 1)
         _block(stage, block)
+        _paid(stage, block)
         if stage.outcome.problems:
             return
 
@@ -133,20 +136,19 @@ def _nobody(stage: Stage, name: str) -> None:
     stage.ask_raw(CORE, says, name, signed, False)
 
 
-def _paid(stage: Stage) -> None:
-    """What the hero is paid by the last block, by the trace's own count, which stops at what it is owed."""
+def _paid(stage: Stage, block: Round) -> None:
+    """What the hero is paid after a block by the trace's own count, which stops at what it is owed."""
     script = stage.script
-    if not script.rounds or script.rounds[-1].paid < 0:
+    if block.paid < 0:
         return
-    paid, owed = script.rounds[-1].paid * UNIT_SAT, script.owed * UNIT_SAT
-    owned = stage.outcome.owned.get(script.hero, 0)
-    # A game may count what only waits for its delay as owned, or only one leaf of several.
-    counts = {min(owned, owed), min(owned + stage.waiting(script.hero), owed)}
-    if paid not in counts and not (_partly(script) and paid <= max(counts)):
-        stage.outcome.problems.append(f"{script.hero} owns {owned} sat on the chain, is paid {paid} sat in the trace")
-    elif owned < owed:
-        says = f"owns {owned} of {owed} sat"
-        stage.outcome.add(Line(script.hero, says, height=stage.ledger.height))
+    paid, owed = block.paid * UNIT_SAT, script.owed * UNIT_SAT
+    owned = stage.owned().get(script.hero, 0)
+    # That game counts an output as owned when it only waits for its delay; the LSP's may count one leaf of several.
+    delayed = stage.delayed(script.hero) if script.broken == "P-EXIT-BEFORE-END" else 0
+    most = min(owned + delayed, owed)
+    if paid != most and not (_partly(script) and paid <= most):
+        problem = f"{script.hero} owns {owned} sat after block {block.height}, is paid {paid} sat in the trace"
+        stage.outcome.problems.append(problem)
 
 
 def _partly(script: Script) -> bool:

@@ -158,19 +158,8 @@ class Stage:
         self.realised[ELSEWHERE] = self.cast.elsewhere(self.realised[funding.name], template)
         self.mine([ELSEWHERE], {ELSEWHERE: owner}, self.script.begins)
 
-    def waiting(self, party: str) -> int:
-        """What a party has in outputs that wait for their delay (sat)."""
-        unspent = self.ledger.unspent()
-        total = 0
-        for name, realised in self.realised.items():
-            for index, output in enumerate(self.templates[name].outputs):
-                point = OutPoint(bytes.fromhex(realised.txid)[::-1], realised.places[index])
-                if output.role is Role.DELAYED and output.owner == party and point in unspent:
-                    total += output.amount
-        return total
-
-    def compare_owners(self) -> None:
-        """Hold what everybody owns on the chain against what the trace says."""
+    def owned(self) -> dict[str, int]:
+        """What each party owns at rest on the chain, from transactions of the trace (sat)."""
         counted = {name for block in self.script.rounds for name in block.mined}
         txids = {bytes.fromhex(self.realised[name].txid)[::-1] for name in counted}
         owned: dict[str, int] = {}
@@ -178,8 +167,21 @@ class Stage:
             owner = self.cast.owners.get(coin.output.script)
             if point.txid in txids and owner is not None:
                 owned[owner] = owned.get(owner, 0) + coin.output.amount
+        return dict(sorted(owned.items()))
+
+    def delayed(self, party: str) -> int:
+        """What was ever paid to a party on the chain behind a delay (sat)."""
+        return sum(
+            output.amount
+            for name, template in self.templates.items()
+            for output in template.outputs
+            if output.role is Role.DELAYED and output.owner == party and self.confirmed(name) is not None
+        )
+
+    def compare_owners(self) -> None:
+        """Hold what everybody owns on the chain against what the trace says."""
         outcome = self.outcome
-        outcome.owned = dict(sorted(owned.items()))
+        owned = outcome.owned = self.owned()
         outcome.expected = {party: units * UNIT_SAT for party, units in sorted(self.script.owners.items()) if units}
         for party in sorted(owned.keys() | outcome.expected.keys()):
             has, should = owned.get(party, 0), outcome.expected.get(party, 0)

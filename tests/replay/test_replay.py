@@ -226,6 +226,16 @@ def paid(trace: Trace) -> None:
     trace["rounds"][-1]["paid"] += 1
 
 
+def paid_early(trace: Trace) -> None:
+    trace["rounds"][0]["paid"] = 1
+
+
+def paid_late(trace: Trace) -> None:
+    """A sweep is mined, and the trace does not count it yet."""
+    (block,) = [block for block in trace["rounds"] if any(name.startswith("sweep") for name in block["mined"])]
+    block["paid"] -= 1
+
+
 def spent_before(trace: Trace) -> None:
     """A commitment spends a state that is not there yet."""
     rounds = trace["rounds"]
@@ -234,7 +244,9 @@ def spent_before(trace: Trace) -> None:
     rounds[0]["mined"], trace["held"]["others"] = ["commitment:A@0:A"], [*trace["held"]["others"], "commitment:A@0:A"]
 
 
-@pytest.mark.parametrize("tamper", [earlier, richer, poorer, another_owner, owners, paid, spent_before])
+@pytest.mark.parametrize(
+    "tamper", [earlier, richer, poorer, another_owner, owners, paid, paid_early, paid_late, spent_before]
+)
 def test_a_trace_that_says_otherwise_than_the_chain_is_found_out(file: Path, tamper: Callable[[Trace], None]) -> None:
     trace = trace_of("V-STEP-SHORT")
     assert played(file, trace).exit_code == AGREES
@@ -301,6 +313,13 @@ def negative(trace: Trace) -> str:
     return ">= 0"
 
 
+def same_transaction(trace: Trace) -> str:
+    """Another name for the kickoff."""
+    (kickoff,) = [t for t in trace["transactions"] if t["kind"] == "kickoff"]
+    trace["context"].append({**kickoff, "name": "kickoff:again"})
+    return "is the same as"
+
+
 def version(trace: Trace) -> str:
     trace["version"] = 2
     return "version 2"
@@ -325,6 +344,7 @@ FAULTS = [
     negative,
     version,
     two_of_a_name,
+    same_transaction,
 ]
 
 
