@@ -1,4 +1,4 @@
-"""A test of the test: mistakes planted by hand; a trouble at each letter, or the ci profile's stories, must find each."""
+"""Mistakes planted by hand: a trouble at each letter in turn, or the ci profile's stories, must find each."""
 
 from __future__ import annotations
 
