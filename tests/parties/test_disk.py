@@ -77,7 +77,11 @@ class DurableWire(TapedWire):
             case m.Signatures():
                 assert set(message.signatures) <= signed
             case m.Agreement():
-                assert life["label"] == message.label
+                pending = [stock["pending"] for stock in life.get("stocks", {}).values()]
+                assert message.label in {life["label"], *(sale["label"] for sale in pending if sale)}
+            case m.LinkHeld():
+                (sold,) = [one for s in life["stocks"].values() for one in s["links"] if one["label"] == message.label]
+                assert set(sold["kit"]) <= signed
             case m.KitComplete():
                 assert life["counted"] == message.label
                 assert set(life["life"]["kit"]) <= signed

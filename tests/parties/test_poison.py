@@ -198,12 +198,12 @@ def asked(actor: Actor, made: Template, after: frozenset[str], tables: Machines)
 
 def test_poison_follows_after_a_lost_word() -> None:
     """Every letter of an update with chains below it may be lost once."""
-    whole = buy(scene(2, shape=PAIR).ceremony().fund(), "c0")
+    whole = buy(scene(3, shape=PAIR).ceremony().fund(), "c0")
     start = whole.wire.count
     whole.update("r")
     letters = whole.wire.count - start
     for number in range(1, letters + 1, 3):
-        play = buy(scene(2, shape=PAIR).ceremony().fund(), "c0")
+        play = buy(scene(3, shape=PAIR).ceremony().fund(), "c0")
         play.wire.post(LSP, play.lsp.update("r", {}))
         count = 0
         while play.wire.letters:
