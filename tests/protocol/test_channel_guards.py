@@ -1,0 +1,436 @@
+"""Every guard of the channel's table earns its place: without it, in some state, a step does harm that can be seen.
+
+For each (transition, guard) the row's own good case is spoilt in one way, so that this guard alone is false. The table
+as it is refuses, or takes another row; without the guard the row is taken, and the harm that the guard prevents is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from superscalar_ref.errors import Refused
+from superscalar_ref.machine.agreement import assert_agree
+from superscalar_ref.machine.step import Stepped, step
+from superscalar_ref.machine.types import Event
+from superscalar_ref.parties.channel_actor import channel_machine
+from superscalar_ref.protocol import channel as rules
+from superscalar_ref.protocol.channel import FINAL, Channel, Htlc, view
+from tests.parties.channel_scene import without
+
+MACHINE = channel_machine()
+ME, PEER, OLD, NEW = "A", "L", "old", "new"
+BOTH = frozenset({ME, PEER})
+LIVE = Channel("live", ME, PEER, 1_000_000, 400_000, mine=3, theirs=3, revoked=2, ready=True, synced=True)
+LIVE = replace(LIVE, outpoints=(OLD,), depth=3, most_htlcs=3, reserve_msat=1_000, peer_reserve_msat=1_000)
+OPENING = replace(LIVE, status="opening", mine=-1, theirs=-1, revoked=-1, ready=False)
+MINE = Htlc(ME, 0, 50_000, "h", 200, FINAL)
+THEIRS = Htlc(PEER, 0, 60_000, "k", 200, FINAL)
+PAID = replace(LIVE, htlcs=(MINE, THEIRS), next_offer=1, next_theirs=1)
+SIGNABLE = replace(LIVE, htlcs=(replace(MINE, stage=rules.SENT),), next_offer=1)
+OWED = replace(LIVE, theirs=4, htlcs=(replace(MINE, stage=rules.SIGNED),), next_offer=1)
+TWO = replace(LIVE, outpoints=(OLD, NEW), moved=BOTH)
+MOVING = replace(LIVE, status="moving", outpoints=(OLD, NEW))
+QUIET = replace(LIVE, status="quiescent", quiet=BOTH)
+DRAINED = replace(LIVE, leaving=BOTH)
+RESOLVING = replace(LIVE, status="resolving", claims=frozenset({"to_local"}))
+AGAIN: dict[str, Any] = {"next_commitment": 4, "next_revocation": 3, "moving": ""}
+FIRST_AGAIN: dict[str, Any] = {"next_commitment": 1, "next_revocation": 0, "moving": ""}
+OFFER: dict[str, Any] = {
+    "number": 0, "amount_msat": 10_000, "payment_hash": "h", "expiry": 150, "earliest": 120, "latest": 180,
+}  # fmt: skip
+FOUND: dict[str, Any] = {"holder": PEER, "number": 1, "claims": frozenset({"to_local"})}
+DEEP: dict[str, Any] = {"depth": 3, "claim": "to_local"}
+
+
+def of_self(name: str, **fields: Any) -> Event:
+    return Event.of(name, ME, **fields)
+
+
+def of_peer(name: str, **fields: Any) -> Event:
+    return Event.of(name, PEER, **fields)
+
+
+def of_chain(name: str, **fields: Any) -> Event:
+    return Event.of(name, "chain", **fields)
+
+
+GOOD: dict[str, tuple[Channel, Event]] = {
+    "CHN-1": (OPENING, of_self("sign")),
+    "CHN-2": (OPENING, of_peer("commitment_signed", valid=True)),
+    "CHN-3": (replace(OPENING, mine=0), of_peer("ready")),
+    "CHN-4": (replace(OPENING, mine=0, theirs=0, synced=False), of_peer("reestablish", **FIRST_AGAIN)),
+    "CHN-5": (replace(OPENING, synced=False), of_peer("reestablish", **{**FIRST_AGAIN, "next_commitment": 0})),
+    "CHN-6": (OPENING, of_self("disconnected")),
+    "CHN-7": (LIVE, of_self("offer", **OFFER)),
+    "CHN-8": (LIVE, of_peer("add", **OFFER)),
+    "CHN-9": (PAID, of_self("settle", number=0, valid=True)),
+    "CHN-10": (PAID, of_self("reject", number=0)),
+    "CHN-11": (PAID, of_peer("fulfil", number=0, valid=True)),
+    "CHN-12": (PAID, of_peer("fail", number=0)),
+    "CHN-13": (SIGNABLE, of_self("sign")),
+    "CHN-14": (LIVE, of_peer("commitment_signed", valid=True)),
+    "CHN-15": (OWED, of_peer("revoke_and_ack", valid=True)),
+    "CHN-16": (OWED, of_peer("revoke_and_ack", valid=False)),
+    "CHN-17": (replace(OWED, policy="close"), of_peer("revoke_and_ack", valid=False)),
+    "CHN-18": (replace(OWED, policy="continue"), of_peer("revoke_and_ack", valid=False)),
+    "CHN-19": (replace(LIVE, synced=False), of_peer("reestablish", **AGAIN)),
+    "CHN-57": (replace(LIVE, synced=False), of_peer("reestablish", **{**AGAIN, "moving": NEW})),
+    "CHN-20": (QUIET, of_self("disconnected")),
+    "CHN-21": (replace(LIVE, quiet=frozenset({PEER})), of_self("quiesce")),
+    "CHN-22": (LIVE, of_self("quiesce")),
+    "CHN-23": (replace(LIVE, quiet=frozenset({ME})), of_peer("stfu")),
+    "CHN-24": (LIVE, of_peer("stfu")),
+    "CHN-25": (QUIET, of_self("resume")),
+    "CHN-26": (QUIET, of_self("move", outpoint=NEW)),
+    "CHN-27": (MOVING, of_peer("move_ready", outpoint=NEW)),
+    "CHN-28": (replace(MOVING, moved=frozenset({PEER})), of_peer("move_signed", outpoint=NEW, valid=True)),
+    "CHN-29": (MOVING, of_peer("move_signed", outpoint=NEW, valid=True)),
+    "CHN-30": (replace(MOVING, moved=frozenset({ME})), of_peer("move_held", outpoint=NEW)),
+    "CHN-31": (MOVING, of_peer("move_held", outpoint=NEW)),
+    "CHN-32": (MOVING, of_self("disconnected")),
+    "CHN-33": (replace(MOVING, synced=False), of_peer("reestablish", **AGAIN)),
+    "CHN-34": (TWO, of_peer("move_held", outpoint=NEW)),
+    "CHN-35": (replace(TWO, left=frozenset({PEER})), of_self("complete")),
+    "CHN-36": (TWO, of_self("complete")),
+    "CHN-37": (replace(TWO, left=frozenset({ME})), of_peer("moved", outpoint=NEW)),
+    "CHN-38": (TWO, of_peer("moved", outpoint=NEW)),
+    "CHN-39": (LIVE, of_peer("moved", outpoint=OLD)),
+    "CHN-40": (TWO, of_self("abandon_move", outpoint=NEW)),
+    "CHN-41": (LIVE, of_self("shutdown")),
+    "CHN-42": (replace(LIVE, leaving=BOTH), of_peer("shutdown")),
+    "CHN-43": (DRAINED, of_self("sign_close")),
+    "CHN-44": (replace(DRAINED, status="closing"), of_peer("closing_signed", valid=True)),
+    "CHN-45": (DRAINED, of_peer("closing_complete", valid=True)),
+    "CHN-46": (replace(DRAINED, status="agreed"), of_peer("closing_complete", valid=True)),
+    "CHN-47": (replace(DRAINED, status="agreed"), of_peer("reestablish", **AGAIN)),
+    "CHN-48": (replace(DRAINED, status="agreed"), of_self("disconnected")),
+    "CHN-49": (replace(DRAINED, status="agreed"), of_chain("close_confirmed", depth=3)),
+    "CHN-50": (LIVE, of_self("force_close")),
+    "CHN-51": (LIVE, of_chain("commitment_confirmed", **FOUND)),
+    "CHN-52": (LIVE, of_chain("commitment_confirmed", **{**FOUND, "number": 3})),
+    "CHN-53": (RESOLVING, of_chain("claim_settled", **DEEP)),
+    "CHN-54": (replace(RESOLVING, claims=frozenset({"to_local", "htlc L 0"})), of_chain("claim_settled", **DEEP)),
+    "CHN-55": (replace(RESOLVING, status="breached"), of_chain("claim_settled", **DEEP)),
+    "CHN-56": (
+        replace(RESOLVING, status="breached", claims=frozenset({"to_local", "htlc L 0"})),
+        of_chain("claim_settled", **DEEP),
+    ),
+}
+"""For each row, a state and an event that it takes."""
+
+
+def put(event: Event, **fields: Any) -> Event:
+    return Event.of(event.name, event.by, **{**dict(event.fields), **fields})
+
+
+Case = tuple[Channel, Event]
+After = Stepped[Channel]
+
+
+@dataclass(frozen=True)
+class Spoil:
+    """How to make one guard false, and the harm that a step without it does."""
+
+    says: str
+    spoil: Callable[[Channel, Event], Case]
+    harm: Callable[[Channel, Event, After], bool]
+
+
+def changed(**fields: Any) -> Callable[[Channel, Event], Case]:
+    return lambda channel, event: (replace(channel, **fields), event)
+
+
+def told(**fields: Any) -> Callable[[Channel, Event], Case]:
+    return lambda channel, event: (channel, put(event, **fields))
+
+
+def sends(after: After, name: str) -> bool:
+    return any(action.kind == "send" and action.name == name for action in after.actions)
+
+
+def persists(after: After) -> bool:
+    return any(action.kind == "persist" for action in after.actions)
+
+
+def worst(channel: Channel) -> int:
+    """The least balance, less its reserve, in either side's next commitment (msat)."""
+    mine, theirs = view(channel, ME), view(channel, PEER)
+    return min(
+        min(mine.to_holder_msat, theirs.to_other_msat) - channel.reserve_of(ME),
+        min(mine.to_other_msat, theirs.to_holder_msat) - channel.reserve_of(PEER),
+    )
+
+
+def pending(channel: Channel, maker: str) -> bool:
+    return rules._pending_of(channel, maker)
+
+
+def not_removable(channel: Channel, event: Event) -> Case:
+    return replace(channel, htlcs=tuple(replace(htlc, stage=rules.SIGNED) for htlc in channel.htlcs)), event
+
+
+def full(channel: Channel, event: Event) -> Case:
+    one = replace(MINE, payer=event.by, amount_msat=1_000)
+    many = tuple(replace(one, number=number + 5) for number in range(3))
+    return replace(channel, htlcs=many), event
+
+
+def mine_pending(channel: Channel, event: Event) -> Case:
+    return replace(channel, htlcs=(replace(MINE, stage=rules.ACKNOWLEDGED),)), event
+
+
+def peer_pending(channel: Channel, event: Event) -> Case:
+    return replace(channel, htlcs=(replace(THEIRS, stage=rules.ACKNOWLEDGED),)), event
+
+
+def quiet_for(channel: Channel, event: Event) -> Case:
+    return replace(channel, quiet=channel.quiet | {event.by}), event
+
+
+SPOILT: dict[str, Spoil] = {
+    "is_synced": Spoil(
+        "a side acts on, or for, a connection whose other end it does not know",
+        changed(synced=False),
+        lambda c, e, a: a.context != c or bool(a.actions),
+    ),
+    "numbers_agree": Spoil(
+        "the sides are taken to be in step although one of them has lost a state",
+        told(next_commitment=9),
+        lambda c, e, a: a.context.synced and e["next_commitment"] == 9,
+    ),
+    "peer_is_moving": Spoil(
+        "the channel is quiet for nothing, and nobody ends it",
+        told(moving=""),
+        lambda c, e, a: bool(a.context.quiet) and e["moving"] == "",
+    ),
+    "first_not_signed": Spoil(
+        "the peer holds two first commitments", changed(theirs=0), lambda c, e, a: a.context.theirs > 0
+    ),
+    "awaits_first": Spoil(
+        "a second commitment is stored, and the first never revoked",
+        changed(mine=0),
+        lambda c, e, a: a.context.mine > 0,
+    ),
+    "own_first_durable": Spoil(
+        "the channel counts, or is closed alone, without a commitment to publish",
+        changed(mine=-1),
+        lambda c, e, a: a.context.mine < 0 and a.context.status in ("live", "force_closing"),
+    ),
+    "peer_holds_first": Spoil(
+        "the channel counts although the peer holds nothing",
+        told(next_commitment=0),
+        lambda c, e, a: a.context.status == "live" and e["next_commitment"] == 0,
+    ),
+    "signature_valid": Spoil(
+        "a transaction that Core would refuse is counted as held",
+        told(valid=False),
+        lambda c, e, a: persists(a) or a.context.status == "agreed",
+    ),
+    "something_to_sign": Spoil(
+        "commitment after commitment is signed for nothing",
+        changed(htlcs=()),
+        lambda c, e, a: a.context.theirs > c.theirs and not rules._due(c),
+    ),
+    "revocation_in": Spoil(
+        "the peer holds three commitments, of which two are not revoked",
+        changed(theirs=4),
+        lambda c, e, a: a.context.theirs - a.context.revoked > 2,
+    ),
+    "revocation_awaited": Spoil(
+        "the newest commitment counts as revoked, or the peer as hostile, though nothing was owed",
+        changed(theirs=3),
+        lambda c, e, a: a.context.revoked >= a.context.theirs or bool(a.context.marked),
+    ),
+    "secret_matches": Spoil(
+        "an old commitment counts as revoked, and nobody could punish it",
+        told(valid=False),
+        lambda c, e, a: a.context.revoked > c.revoked,
+    ),
+    "policy_is_halt": Spoil(
+        "the channel halts although it should be closed",
+        changed(policy="close"),
+        lambda c, e, a: a.context.status == "halted",
+    ),
+    "policy_is_close": Spoil(
+        "the channel is closed although the policy was to wait",
+        changed(policy="continue"),
+        lambda c, e, a: a.context.status == "force_closing",
+    ),
+    "payer_can_pay": Spoil(
+        "a balance falls below its reserve",
+        told(amount_msat=999_000),
+        lambda c, e, a: worst(a.context) < 0,
+    ),
+    "room_for_htlc": Spoil(
+        "a commitment grows beyond what is relayed",
+        full,
+        lambda c, e, a: len(a.context.htlcs) > c.most_htlcs,
+    ),
+    "expiry_in_window": Spoil(
+        "an HTLC is offered that nobody can claim in time",
+        told(expiry=119),
+        lambda c, e, a: a.context.htlcs[-1].expiry < int(str(e["earliest"])),
+    ),
+    "number_is_next": Spoil(
+        "the peer's numbers and mine differ from here on",
+        told(number=5),
+        lambda c, e, a: a.context.htlcs[-1].number != a.context.next_theirs - 1,
+    ),
+    "htlc_removable": Spoil(
+        "an HTLC is removed that one side can still have on chain",
+        not_removable,
+        lambda c, e, a: any(htlc.removal and htlc.stage < FINAL for htlc in a.context.htlcs),
+    ),
+    "preimage_matches": Spoil(
+        "a payment counts as claimed without its preimage",
+        told(valid=False),
+        lambda c, e, a: any(htlc.removal == rules.FULFIL for htlc in a.context.htlcs),
+    ),
+    "nobody_quiet": Spoil(
+        "an update, or a second promise, comes in the quiet",
+        quiet_for,
+        lambda c, e, a: bool(c.quiet) and (a.context.htlcs != c.htlcs or sends(a, "stfu")),
+    ),
+    "own_updates_final": Spoil(
+        "quiet is promised while an update of mine is pending",
+        mine_pending,
+        lambda c, e, a: ME in a.context.quiet and pending(a.context, ME),
+    ),
+    "peer_updates_final": Spoil(
+        "quiet is taken for granted while an update of the peer's is pending",
+        peer_pending,
+        lambda c, e, a: PEER in a.context.quiet and pending(a.context, PEER),
+    ),
+    "peer_is_quiet": Spoil(
+        "the channel counts as quiescent although the peer has promised nothing",
+        changed(quiet=frozenset()),
+        lambda c, e, a: a.context.status == "quiescent" and PEER not in a.context.quiet,
+    ),
+    "self_is_quiet": Spoil(
+        "the channel counts as quiescent although I have promised nothing",
+        changed(quiet=frozenset()),
+        lambda c, e, a: a.context.status == "quiescent" and ME not in a.context.quiet,
+    ),
+    "nobody_leaves": Spoil(
+        "a payment begins in a channel that is closing",
+        lambda c, e: (replace(c, leaving=frozenset({e.by})), e),
+        lambda c, e, a: len(a.context.htlcs) > len(c.htlcs),
+    ),
+    "not_asked_yet": Spoil(
+        "this side asks twice",
+        changed(leaving=frozenset({ME})),
+        lambda c, e, a: sends(a, "shutdown") and ME in c.leaving,
+    ),
+    "channel_drained": Spoil(
+        "the close pays by balances while a payment is in flight",
+        changed(htlcs=(MINE,)),
+        lambda c, e, a: a.context.status in ("closing", "agreed") and bool(a.context.htlcs),
+    ),
+    "close_unsigned": Spoil(
+        "one nonce signs twice",
+        changed(close_signed=True),
+        lambda c, e, a: c.close_signed and sends(a, "closing_signed"),
+    ),
+    "one_outpoint": Spoil(
+        "a channel that is moving moves again, or closes: on which outpoint?",
+        changed(outpoints=(OLD, "between")),
+        lambda c, e, a: len(a.context.outpoints) > 2 or len(c.outpoints) == 2,
+    ),
+    "outpoint_is_new": Spoil(
+        "the channel moves to where it is",
+        told(outpoint=OLD),
+        lambda c, e, a: len(set(a.context.outpoints)) < len(a.context.outpoints),
+    ),
+    "names_new": Spoil(
+        "what the peer says of one outpoint is taken for another",
+        told(outpoint="third"),
+        lambda c, e, a: e["outpoint"] not in c.outpoints and (a.context != c or bool(a.actions)),
+    ),
+    "already_there": Spoil(
+        "a peer that is on another outpoint goes unnoticed",
+        told(outpoint="third"),
+        lambda c, e, a: e["outpoint"] not in a.context.outpoints,
+    ),
+    "self_holds_new": Spoil(
+        "updates go on although I hold no commitment on the new outpoint",
+        changed(moved=frozenset()),
+        lambda c, e, a: a.context.status == "live" and ME not in a.context.moved,
+    ),
+    "peer_holds_new": Spoil(
+        "updates go on although the peer holds no commitment on the new outpoint",
+        changed(moved=frozenset()),
+        lambda c, e, a: a.context.status == "live" and PEER not in a.context.moved,
+    ),
+    "both_hold_new": Spoil(
+        "the old outpoint is given up, or a stray word is taken, although one side holds nothing on the new one",
+        changed(moved=frozenset()),
+        lambda c, e, a: a.context.status == "live" and c.moved != BOTH,
+    ),
+    "self_left": Spoil(
+        "the old outpoint is left although the new leaf state is not complete in my hands",
+        changed(left=frozenset()),
+        lambda c, e, a: a.context.outpoints == (NEW,) and ME not in c.left,
+    ),
+    "peer_left": Spoil(
+        "the old outpoint is left although the peer still signs for both",
+        changed(left=frozenset()),
+        lambda c, e, a: a.context.outpoints == (NEW,) and PEER not in c.left,
+    ),
+    "peer_revoked_it": Spoil(
+        "a commitment that nobody revoked is taken for a breach: its own side is never swept",
+        told(number=3),
+        lambda c, e, a: a.context.status == "breached" and int(str(e["number"])) > c.revoked,
+    ),
+    "deep_enough": Spoil(
+        "what a reorg can still undo counts as final",
+        told(depth=2),
+        lambda c, e, a: "to_local" not in a.context.claims or a.context.status == "closed",
+    ),
+    "last_claim": Spoil(
+        "the channel counts as over with money still out",
+        changed(claims=frozenset({"to_local", "htlc L 0"})),
+        lambda c, e, a: a.context.status in ("swept", "penalised") and bool(a.context.claims),
+    ),
+}
+
+PAIRS = [(row.id, guard) for row in MACHINE.table.transitions for guard in row.guards]
+
+
+def test_every_row_has_a_good_case_and_takes_it() -> None:
+    assert set(GOOD) == {row.id for row in MACHINE.table.transitions}
+    for row, (channel, event) in GOOD.items():
+        assert step(MACHINE, channel, event).transition_id == row
+
+
+@pytest.mark.parametrize(("row", "guard"), PAIRS, ids=[f"{row}-{guard}" for row, guard in PAIRS])
+def test_a_guard_that_is_dropped_is_missed(row: str, guard: str) -> None:
+    channel, event = GOOD[row]
+    spoilt = SPOILT[guard]
+    bad, worse = spoilt.spoil(channel, event)
+    try:
+        taken = step(MACHINE, bad, worse).transition_id
+    except Refused as refused:
+        assert refused.guard is not None
+        taken = ""
+    assert taken != row, "the guard does not stop what it should"
+    after = step(without(MACHINE, row, guard), bad, worse)
+    assert after.transition_id == row, "another guard stops it too"
+    assert spoilt.harm(bad, worse, after), spoilt.says
+
+
+def test_every_way_to_spoil_is_used() -> None:
+    assert set(SPOILT) == {guard for _, guard in PAIRS}
+
+
+def test_the_strict_machine_and_the_pure_step_agree() -> None:
+    contexts = list({channel: None for channel, _ in GOOD.values()})
+    contexts += [replace(LIVE, status=state.name) for state in MACHINE.table.states]
+    events = list({event for _, event in GOOD.values()})
+    events += [Event.of(event.name, by, **dict(event.fields)) for event in events for by in ("stranger",)]
+    agreement = assert_agree(MACHINE, contexts, events)
+    assert agreement.taken == {row.id for row in MACHINE.table.transitions}
+    assert agreement.refused > 1000
