@@ -253,8 +253,11 @@ def _check_template(template: Template, known: Mapping[str, Template], funding: 
     if len(template.spends) != 1:
         raise _Fault(f"'{name}' must spend one output")
     if name == funding:
-        if len(template.signers) != 1:
-            raise _Fault(f"'{name}' must spend a coin of one party")
+        (coin,) = template.spends
+        if len(template.signers) != 1 or coin.by_lock_path or coin.relative_lock or template.lock_time:
+            raise _Fault(f"'{name}' must spend a coin of one party, at once")
+        if coin.outpoint.transaction in known:
+            raise _Fault(f"'{name}' spends '{coin.outpoint.transaction}', which is not a coin")
         return
     (spend,) = template.spends
     parent = known[spend.outpoint.transaction]

@@ -69,11 +69,12 @@ def _blocks(stage: Stage) -> None:
 def _block(stage: Stage, block: Round) -> None:
     """One block of the trace: what the hero broadcasts before it, what is in it, what that makes void."""
     script = stage.script
+    published = {name for earlier in script.rounds if earlier.height <= block.height for name in earlier.broadcast}
     for name in block.broadcast:
         stage.ask(script.hero, "broadcasts", name, True, block.height)
     if not block.mined:
         return
-    who = {name: script.hero if name in block.broadcast else OTHERS for name in block.mined}
+    who = {name: script.hero if name in published else OTHERS for name in block.mined}
     stage.mine(block.mined, who, block.height)
     for name in block.broadcast:
         if name not in block.mined and not stage.open(name):
@@ -84,7 +85,7 @@ def _probes(stage: Stage) -> Iterator[Probe]:
     """Before and at the first height at which the locks of what is mined have run out, where that is later than now."""
     script = stage.script
     plan = {name: stage.scale.height(block.height) for block in script.rounds for name in block.mined}
-    plan[script.funding] = stage.scale.start
+    plan[script.funding] = stage.scale.height(script.begins)
     for name, height in plan.items():
         template = stage.templates[name]
         if template.kind is Kind.FUNDING:

@@ -313,6 +313,16 @@ def negative(trace: Trace) -> str:
     return ">= 0"
 
 
+def no_coin(trace: Trace) -> str:
+    trace["funding"]["spends"][0]["transaction"] = "state:r@0"
+    return "which is not a coin"
+
+
+def coin_by_script(trace: Trace) -> str:
+    trace["funding"]["spends"][0]["by_lock_path"] = True
+    return "a coin of one party"
+
+
 def same_transaction(trace: Trace) -> str:
     """Another name for the kickoff."""
     (kickoff,) = [t for t in trace["transactions"] if t["kind"] == "kickoff"]
@@ -344,6 +354,8 @@ FAULTS = [
     negative,
     version,
     two_of_a_name,
+    no_coin,
+    coin_by_script,
     same_transaction,
 ]
 
