@@ -66,6 +66,53 @@ def test_it_goes_down_once_begun_and_publishes_nothing_twice(strategy: Strategy)
     assert decide(strategy, view({Outpoint("new", 0): 5}, 6, pending=frozenset({"below"}))) == ()
 
 
+STOCK = Outpoint("new", 1)
+CHAIN = {
+    t.name: t
+    for t in (
+        template("link", Kind.SALE, STOCK),
+        template("deeper", Kind.SALE, Outpoint("link", 1)),
+        template("bought", Kind.COMMITMENT, Outpoint("link", 0)),
+        template("expiry", Kind.EXPIRY, STOCK, 3),
+        template("share", Kind.ALTERNATE, STOCK, lock_time=20),
+    )
+}
+
+
+def test_the_chain_of_a_stock_is_published_link_by_link(strategy: Strategy) -> None:
+    assert decide(strategy, view({STOCK: 5}, 6, held=CHAIN)) == ("link",)
+    assert decide(strategy, view({Outpoint("link", 0): 6, Outpoint("link", 1): 6}, 7, held=CHAIN)) == (
+        "deeper",
+        "bought",
+    )
+
+
+def test_what_was_sold_is_neither_taken_back_nor_shared_out(strategy: Strategy) -> None:
+    """The LSP's own path is open, or the end has come: the chain still comes first; without its rule it is lost."""
+    lsp = View("lsp", ROOT, CHAIN, {STOCK: 5}, 9, deadline=10)
+    assert decide(strategy, lsp) == ("link",)
+    assert decide(strategy.without("STR-9"), lsp) == ("expiry",)
+    assert decide(strategy, view({STOCK: 5}, 30, held=CHAIN)) == ("link",)
+    assert decide(strategy.without("STR-9"), view({STOCK: 5}, 30, held=CHAIN)) == ("share",)
+    assert decide(strategy.without("STR-9"), view({STOCK: 5}, 9, held=CHAIN)) == ()
+
+
+def test_poison_comes_before_everything_else_on_its_output(strategy: Strategy) -> None:
+    place = Outpoint("old", 0)
+    held = {
+        t.name: t
+        for t in (
+            template("commitment", Kind.COMMITMENT, place),
+            template("poison", Kind.POISON, place),
+            template("alternate", Kind.ALTERNATE, place, lock_time=20),
+        )
+    }
+    assert decide(strategy, view({place: 5}, 6, held=held)) == ("poison",)
+    assert decide(strategy, view({place: 5}, 30, held=held)) == ("poison",)
+    assert decide(strategy.without("STR-8"), view({place: 5}, 6, held=held)) == ("commitment",)
+    assert decide(strategy, View("lsp", ROOT, held, {place: 5}, 6, deadline=10)) == ("commitment",)
+
+
 def test_at_the_end_the_alternate_comes_before_the_state(strategy: Strategy) -> None:
     assert decide(strategy, view({KICK: 4}, 20)) == ("new",)
     assert decide(strategy, view({KICK: 4}, 21)) == ("alternate",)
