@@ -288,7 +288,9 @@ class Explorer:
         """The hero before the first message."""
         world = self.world
         if world.role == "client":
-            limits = Limits(ceiling=2016, margin=0, life=world.terms.locks.end, depth=DEPTH)
+            # The terms are what is judged here: the hero accepts them, and the games tell what becomes of it.
+            accepted = frozenset({world.terms.end_rule()})
+            limits = Limits(ceiling=2016, margin=0, life=world.terms.locks.end, depth=DEPTH, accepts=accepted)
             return Scene(Participant(Client("invited", world.hero, LSP, limits), Signer(world.hero)))
         clients, active = frozenset(world.tree.clients), int(world.values["active_blocks"])
         odometer = Odometer.new(world.tree, world.terms.locks.states)
@@ -336,6 +338,8 @@ class Explorer:
                 exit_blocks=self._exit_blocks(),
                 height=height,
                 end=world.terms.locks.end,
+                shortest_lock=world.terms.shortest_lock(),
+                end_default=world.terms.end_rule(),
             )
             yield from self._offer(replace(scene, elsewhere=elsewhere, late=height), says, event, offer, versions, 0)
         if status == "holding":

@@ -161,6 +161,8 @@ class ClientActor(Actor):
             exit_blocks=archive.terms.exit_blocks(self.name),
             height=self.height,
             end=archive.terms.locks.end,
+            shortest_lock=archive.terms.shortest_lock(),
+            end_default=archive.terms.end_rule(),
             version=self._version_of(planned.blueprint),
             kit=planned.blueprint.kit_of(self.name),
             capacity=self._capacity(planned.blueprint),

@@ -129,6 +129,16 @@ class Terms:
     transaction_version: int = 3
     """nVersion of every transaction of the factory (D-5)."""
 
+    def shortest_lock(self) -> int:
+        """The shortest lock that a client must beat: the step, the delay of a commitment, the stock's lock (blocks)."""
+        stock = (self.locks.stock_lock_blocks,) if self.locks.stock_lock == "csv" else ()
+        return min(self.locks.step, self.locks.to_self_delay, *stock)
+
+    def end_rule(self) -> str:
+        """What happens at the end, as ``end_default/alternates``; with a word more for a design without kickoffs."""
+        rule = f"{self.locks.end_default}/{self.locks.alternates}"
+        return rule if self.locks.kickoffs == "every" else f"{rule}/kickoffs {self.locks.kickoffs}"
+
     def exit_blocks(self, client: str) -> int:
         """Worst-case exit of a client: every lock on its path, and one confirmation a transaction (blocks)."""
         lock = relative_lock(self.locks.step, self.locks.states, 0)

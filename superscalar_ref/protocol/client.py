@@ -21,6 +21,10 @@ class Limits:
     """The whole life of a factory, an exit at its end included (R-END): the end must be at least this far away."""
     depth: int
     """Confirmations after which a transaction is treated as final."""
+    reaction: int = 0
+    """The client's longest absence and the time to confirm together: a lock that it must beat is longer."""
+    accepts: frozenset[str] = frozenset({"inverted/every"})
+    """What may happen at the end: ``end_default/alternates``, as the parameters name them."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,18 @@ def exit_within_ceiling(client: Client, event: Event) -> bool:
 def end_leaves_time(client: Client, event: Event) -> bool:
     """Whether the end is a whole life away (R-END)."""
     return number(event, "height") + client.limits.life <= number(event, "end")
+
+
+@RULES.guard
+def locks_outlast_absence(client: Client, event: Event) -> bool:
+    """Whether the shortest lock that the client must beat outlasts its absence (R-STEP-DOMINATES)."""
+    return number(event, "shortest_lock") > client.limits.reaction
+
+
+@RULES.guard
+def end_default_accepted(client: Client, event: Event) -> bool:
+    """Whether the end's default is one that the client accepts (D-11, D-12)."""
+    return text(event, "end_default") in client.limits.accepts
 
 
 @RULES.guard

@@ -190,7 +190,15 @@ class Scene:
     def limits(self) -> Limits:
         """What each client insists on."""
         number = self.example.parameters.number
-        return Limits(number("exit_ceiling_blocks"), number("exit_margin_blocks"), number("life_blocks"), self.depth())
+        word = self.example.parameters.word
+        return Limits(
+            number("exit_ceiling_blocks"),
+            number("exit_margin_blocks"),
+            number("life_blocks"),
+            self.depth(),
+            number("absence_blocks") + number("confirmation_blocks"),
+            frozenset({f"{word('end_default')}/{word('alternates')}"}),
+        )
 
     def offer(self) -> Offer:
         """What the LSP proposes."""

@@ -50,7 +50,7 @@ DEPTH = 3
 END = 100
 ACTIVE = 20
 FUNDED_AT = 10
-LIMITS = Limits(ceiling=20, margin=2, life=30, depth=DEPTH)
+LIMITS = Limits(ceiling=20, margin=2, life=30, depth=DEPTH, reaction=3)
 EXIT = 6
 BALANCE = 4
 SIGNING = {"signing", "updating", "closing", "update_signing", "close_signing"}
@@ -525,6 +525,8 @@ class World:
             "exit_blocks": EXIT,
             "height": 0,
             "end": END,
+            "shortest_lock": LIMITS.reaction + 1,
+            "end_default": "inverted/every",
         }
         return Event.of("proposal", LSP, version=plan.version, kit=plan.kit(to), **{**fields, **other})
 

@@ -13,7 +13,7 @@ from superscalar_ref.machine.types import Event
 from superscalar_ref.protocol.client import Client, Limits, version_key
 from superscalar_ref.protocol.participant import machines
 
-LIMITS = Limits(ceiling=20, margin=2, life=30, depth=3)
+LIMITS = Limits(ceiling=20, margin=2, life=30, depth=3, reaction=3)
 KIT = frozenset({"kickoff", "state"})
 BASE = Client(
     "active", "A", "L", LIMITS, promised=5, version="0.0", owed=5, kit=frozenset({"old"}), newest_agreed="0.0"
@@ -26,6 +26,8 @@ OFFER: dict[str, Any] = {
     "exit_blocks": 18,
     "height": 70,
     "end": 100,
+    "shortest_lock": 4,
+    "end_default": "inverted/every",
     "version": "0.0",
     "kit": KIT,
 }
@@ -128,6 +130,8 @@ REFUSED: list[tuple[Client, str, str, dict[str, Any], str]] = [
     (FIRST, "proposal", "L", {**OFFER, "funding_claimed": "y"}, "funding_recomputed"),
     (FIRST, "proposal", "L", {**OFFER, "exit_blocks": 19}, "exit_within_ceiling"),
     (FIRST, "proposal", "L", {**OFFER, "height": 71}, "end_leaves_time"),
+    (FIRST, "proposal", "L", {**OFFER, "shortest_lock": 3}, "locks_outlast_absence"),
+    (FIRST, "proposal", "L", {**OFFER, "end_default": "classic/none"}, "end_default_accepted"),
     (FIRST, "proposal", "B", OFFER, "wrong_sender"),
     (replace(PENDING, status="signing", held=frozenset({"state"})), "kit_complete", "A", {}, "kit_held"),
     (replace(PENDING, status="updating", held=frozenset({"state"})), "kit_complete", "A", {}, "kit_held"),

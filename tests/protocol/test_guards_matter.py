@@ -429,6 +429,10 @@ def offered(**other: int | str) -> Scene:
             assert isinstance(end, int)
             demand(exit_blocks + LIMITS.margin <= LIMITS.ceiling, "A's exit is longer than an HTLC can wait")
             demand(end >= LIMITS.life, "the end comes before A could be out")
+            shortest = event["shortest_lock"]
+            assert isinstance(shortest, int)
+            demand(shortest > LIMITS.reaction, "an older state can win while A is away")
+            demand(event["end_default"] in LIMITS.accepts, "A loses everything if it never comes back")
         return world
 
     return play
@@ -828,6 +832,8 @@ SCENES: dict[str, dict[str, Scene]] = {
         "funding_recomputed": offered(funding_claimed="output 1"),
         "exit_within_ceiling": offered(exit_blocks=LIMITS.ceiling - LIMITS.margin + 1),
         "end_leaves_time": offered(end=LIMITS.life - 1),
+        "locks_outlast_absence": offered(shortest_lock=LIMITS.reaction),
+        "end_default_accepted": offered(end_default="classic/none"),
         "persist_terms": whole_life,
         "send_agreement": whole_life,
     },

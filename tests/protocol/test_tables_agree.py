@@ -34,6 +34,8 @@ MODEST: dict[str, Any] = {
     "end": 1,
     "unspent": 1,
     "exit_blocks": 9,
+    "shortest_lock": 3,
+    "end_default": "inverted/none",
     "funding_claimed": "a",
     "funding_computed": "b",
     "version": "0.0",
@@ -53,6 +55,8 @@ GENEROUS: dict[str, Any] = {
     "end": 100,
     "unspent": 0,
     "exit_blocks": 2,
+    "shortest_lock": 4,
+    "end_default": "inverted/every",
     "funding_computed": "a",
     "version": "0.1",
     "digest": "two",
@@ -95,7 +99,7 @@ def sessions() -> list[Session]:
 
 
 def clients() -> list[Client]:
-    limits = Limits(10, 2, 20, 3)
+    limits = Limits(10, 2, 20, 3, 3)
     contexts = []
     for state in machines().client.table.states:
         bare = Client(state.name, "A", "L", limits, promised=5, owed=5, pending="0.0", pending_kit=NAMES)
