@@ -339,8 +339,8 @@ class ChannelActor:
         link = self._link
         self._peer_epochs = max(given, self._peer_epochs)
         link.peer_epoch, link.got = envelope.sender_epoch, 0
-        before = len(self.outbox.messages)
         if not answers:
+            # Sent even when the numbers turn out not to fit: so a side that is behind learns it.
             self._post(self._reestablish())
         try:
             self._note_next(body.next_commitment, body.point, body.nonces)
@@ -354,7 +354,6 @@ class ChannelActor:
                 )
             )
         except SuperscalarError:
-            del self.outbox.messages[before:]
             link.peer_epoch = ""
             raise
         self._pump()

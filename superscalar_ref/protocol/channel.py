@@ -242,6 +242,14 @@ def numbers_agree(channel: Channel, event: Event) -> bool:
 
 
 @RULES.guard
+def peer_is_ahead(channel: Channel, event: Event) -> bool:
+    """Whether the peer expects what comes after something that I never sent, as far as I remember."""
+    return number(event, "next_commitment") > channel.theirs + 1 or number(event, "next_revocation") > max(
+        channel.mine, 0
+    )
+
+
+@RULES.guard
 def peer_is_moving(channel: Channel, event: Event) -> bool:
     """Whether the peer has begun to move to an outpoint that I have not named yet."""
     return event["moving"] != "" and event["moving"] not in channel.outpoints
@@ -604,6 +612,13 @@ def mark_peer(channel: Channel, event: Event) -> Result:
     """Make durable: the peer is not to be trusted any more."""
     marked = replace(channel, marked=f"the secret of its commitment {channel.revoked + 1} is wrong")
     return marked, (Action("alert", "bad_revocation"),)
+
+
+@RULES.effect
+def mark_behind(channel: Channel, event: Event) -> Result:
+    """Make durable: this side has lost its newest state, or the peer lies; either way its commitment may be revoked."""
+    marked = replace(channel, marked="the peer is ahead: this side may have lost its newest state")
+    return marked, (_SAVE, Action("alert", "behind"))
 
 
 @RULES.effect

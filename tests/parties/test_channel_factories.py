@@ -11,7 +11,7 @@ import pytest
 from superscalar_ref.bitcoin.transaction import Transaction
 from superscalar_ref.chain.interface import TxOut
 from superscalar_ref.chain.kernel import KernelLedger
-from superscalar_ref.errors import InputError
+from superscalar_ref.errors import InputError, ProtocolError
 from superscalar_ref.parties.actor import Actor
 from superscalar_ref.parties.channel_actor import ChannelActor
 from superscalar_ref.parties.channel_leaf import open_in_leaf
@@ -77,7 +77,7 @@ class World:
 
     def limits(self, actor: Actor, client: str) -> HtlcLimits:
         terms = actor.factory.terms
-        return HtlcLimits(terms.exit_blocks(client), 5, terms.locks.end, 20)
+        return HtlcLimits(terms.exit_blocks(client), 5, terms.locks.end, 20, claim_blocks=2)
 
     def run(self) -> None:
         """Deliver until nothing is on its way, in both factories."""
@@ -217,3 +217,39 @@ def test_both_channels_close_together_after_the_payment() -> None:
     assert world.paid("bob") == (BALANCE * 1000 + AMOUNT) // 1000
     lsp = (INBOUND * 1000 + AMOUNT + FEE_MSAT) // 1000 + (INBOUND * 1000 - AMOUNT) // 1000
     assert world.paid(LSP) == lsp - 2 * CLOSE_FEE
+
+
+def test_a_payee_whose_lsp_falls_silent_exits_in_time() -> None:
+    """A factory that dies with a payment pending: the payee begins its exit when it must, and is in time."""
+    world = World.start()
+    payee, payer_side = world.sides["bob"]
+    payee.answer = answer_with()
+    world.pay("ann", "bob", 1)
+    payee.learn(preimage(1))
+    expiry = payee.channel.htlcs[0].expiry
+    while not payee.must_close():
+        world.ledger.advance(1)
+        payee.height = world.ledger.height
+    assert payee.height == payee.limits.exit_by(expiry) >= world.ledger.height
+    world.exit("bob", world.scenes["bob"].clients["bob"])
+    payee.force_close()
+    chain = Chain(world.ledger, {"bob": ChannelWatcher(payee, world.ledger)})
+    chain.round(["bob"])
+    claimed = chain.round(["bob"])
+    assert claimed and world.ledger.height < expiry, "the claim is confirmed before the LSP's timeout is valid"
+    # The silent LSP finds the preimage on chain, and is paid in the other factory.
+    watcher = ChannelWatcher(payer_side, world.ledger)
+    for seen in (payee.own_transaction(payee.terms.outpoint), *claimed):
+        watcher.feed(seen)
+    watcher.look()
+    world.run()
+    assert world.sides["ann"][1].channel.balance_msat == INBOUND * 1000 + AMOUNT + FEE_MSAT
+
+
+def test_a_dying_factory_takes_no_payment() -> None:
+    world = World.start()
+    mine = world.sides["ann"][0]
+    mine.height = mine.limits.latest() - mine.limits.exit_blocks - mine.limits.margin_blocks + 1
+    with pytest.raises(ProtocolError, match="no expiry is accepted"):
+        mine.offer(1_000_000, hashed(1), mine.limits.latest())
+    assert not mine.channel.htlcs

@@ -13,6 +13,7 @@ from superscalar_ref.machine.types import Event
 from superscalar_ref.parties import channel_actor
 from superscalar_ref.parties import channel_messages as c
 from superscalar_ref.parties.channel_actor import channel_machine
+from superscalar_ref.parties.store import Store
 from superscalar_ref.protocol.channel import Channel, View, view
 from tests.parties.channel_scene import (
     CAPACITY_SAT,
@@ -170,6 +171,25 @@ def preimage_at_once(machine: BoundMachine[Channel]) -> None:
     side = pair.crash(CLIENT)
     demand(hashed(1) in side.preimages, "the preimage is durable before anything else")
     demand(side.channel.htlcs[0].stage == 4, "and so is where the channel stands")
+
+
+def restored(machine: BoundMachine[Channel]) -> None:
+    """A side from an old backup is told so, stops, and remembers it."""
+    pair = start(machine)
+    old = Store()
+    pair.stores[CLIENT]._connection.backup(old._connection)
+    pair.offer(CLIENT, 50_000_000, 1).say(LSP, lambda side: side.settle(0, preimage(1)))
+    pair.stores[CLIENT] = old
+    side = pair.crash(CLIENT)
+    pair.post(CLIENT, side.connect())
+    link = side._connection
+    assert link is not None
+    pair.run()
+    demand(side.channel.status == "halted" and "behind" in " ".join(pair.alerts), "it is told")
+    demand(all(secret.spent for secret, _ in link.own.values()), "nothing is signed any more")
+    demand("lost" in pair.crash(CLIENT).channel.marked, "it remembers")
+    demand(not pair.broadcasts, "it publishes nothing by itself")
+    demand(pair.l.channel.status == "live", "the other side waits")
 
 
 def updates_of_their_own(machine: BoundMachine[Channel]) -> None:
@@ -447,6 +467,7 @@ LIVES: tuple[Life, ...] = (
     paying,
     preimage_at_once,
     updates_of_their_own,
+    restored,
     missed_signature_and_secret,
     losing_the_connection,
     wrong_secret("halt"),

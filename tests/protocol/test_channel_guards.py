@@ -1,7 +1,7 @@
 """Every guard of the channel's table earns its place: without it, in some state, a step does harm that can be seen.
 
 For each (transition, guard) the row's own good case is spoilt in one way, so that this guard alone is false. The table
-as it is refuses, or takes another row; without the guard the row is taken, and the harm that the guard prevents is there.
+as it is refuses, or takes another row; without the guard the row is taken, and the harm that it prevents is there.
 """
 
 from __future__ import annotations
@@ -79,6 +79,7 @@ GOOD: dict[str, tuple[Channel, Event]] = {
     "CHN-18": (replace(OWED, policy="continue"), of_peer("revoke_and_ack", valid=False)),
     "CHN-19": (replace(LIVE, synced=False), of_peer("reestablish", **AGAIN)),
     "CHN-57": (replace(LIVE, synced=False), of_peer("reestablish", **{**AGAIN, "moving": NEW})),
+    "CHN-58": (replace(LIVE, synced=False), of_peer("reestablish", **{**AGAIN, "next_commitment": 6})),
     "CHN-20": (QUIET, of_self("disconnected")),
     "CHN-21": (replace(LIVE, quiet=frozenset({PEER})), of_self("quiesce")),
     "CHN-22": (LIVE, of_self("quiesce")),
@@ -206,6 +207,11 @@ SPOILT: dict[str, Spoil] = {
         "the channel is quiet for nothing, and nobody ends it",
         told(moving=""),
         lambda c, e, a: bool(a.context.quiet) and e["moving"] == "",
+    ),
+    "peer_is_ahead": Spoil(
+        "a side halts because of a peer that is behind, and that could never go on",
+        told(next_commitment=1),
+        lambda c, e, a: a.context.status == "halted" and int(str(e["next_commitment"])) < c.theirs,
     ),
     "first_not_signed": Spoil(
         "the peer holds two first commitments", changed(theirs=0), lambda c, e, a: a.context.theirs > 0
