@@ -205,7 +205,8 @@ class Archive:
         self.templates = {**planned.blueprint.templates, **self.templates}
         self.realised.update(planned.realised)
         self.blueprints[planned.record.label] = planned.blueprint
-        for leaf in self.terms.tree.leaves():
+        tree = self.terms.tree
+        for leaf in tree.leaves() if self.me == self.terms.lsp else (tree.leaf_of(self.me),):
             name = planned.blueprint.path(leaf.clients[0])[-1]
             if name in planned.blueprint.templates:
                 self.leaf_states[name] = leaf.path

@@ -16,7 +16,7 @@ from superscalar_ref.parties.store import Store
 from superscalar_ref.parties.terms import digest_of, keys_form, points_form
 from superscalar_ref.protocol.blueprint import Blueprint, commitment_name, fresh_versions, version_text
 from superscalar_ref.protocol.client import Client, Limits
-from superscalar_ref.protocol.participant import Machines, Participant, Signer, deliver
+from superscalar_ref.protocol.participant import Machines, Participant, Signer, counts_on_newest, deliver
 from superscalar_ref.protocol.shape import NodeKind
 from superscalar_ref.protocol.stock import Stock
 from superscalar_ref.protocol.transaction import Outpoint
@@ -189,7 +189,7 @@ class ClientActor(Actor):
             version=self._version_of(planned.blueprint),
             balance=planned.blueprint.owed(self.name),
             kit=planned.blueprint.kit_of(self.name),
-            poison=frozenset(changed.poisons(update.label)),
+            poison=self._needed_poisons(changed, update.label),
             capacity=self._capacity(planned.blueprint),
         )
         digest = digest_of(planned.blueprint, planned.realised, update.node)
@@ -274,7 +274,7 @@ class ClientActor(Actor):
             "sale_offer",
             self.life.lsp,
             planned,
-            newest=self.life.newest_agreed == self.life.version,
+            newest=counts_on_newest(self.life),
             exit_blocks=terms.exit_blocks(self.name) + links + limits.margin,
             ceiling=limits.ceiling,
             end=terms.locks.end,
@@ -319,7 +319,13 @@ class ClientActor(Actor):
             # The LSP asks again: it may not have heard that the link is held.
             self.outbox.messages.append((self.life.lsp, m.encode(m.LinkHeld(begin.label))))
             return
-        self.deal(key, Event.of("begin", self.life.lsp, label=begin.label, attempt=begin.attempt))
+        self.open_sale_tasks(begin.label)
+        self.deal(
+            key,
+            Event.of(
+                "begin", self.life.lsp, label=begin.label, attempt=begin.attempt, newest=counts_on_newest(self.life)
+            ),
+        )
 
     def _settle(self, label: str) -> None:
         key = self.stock_with(label)
@@ -379,6 +385,19 @@ class ClientActor(Actor):
         elif self.counted == self.label:
             # The LSP asks again: it may not have heard that the kit is complete.
             self.outbox.messages.append((self.life.lsp, m.encode(self._kit_complete())))
+
+    def _needed_poisons(self, archive: Archive, label: str) -> frozenset[str]:
+        """Poisons without which the version does not count: of every state and link that this client has signed.
+
+        What it has not signed nobody holds complete; and others, whom it would need, may never have heard of it.
+        """
+        signed = {(outpoint, message) for outpoint, _, message in self.party.signer.records}
+        needed = set()
+        for name, template in archive.poisons(label).items():
+            poisoned = archive.realised[template.spends[0].outpoint.transaction]
+            if (str(poisoned.template.spends[0].outpoint), poisoned.sighash.hex()) in signed:
+                needed.add(name)
+        return frozenset(needed)
 
     def _capacity(self, blueprint: Blueprint) -> int:
         """Both sides of this client's channel in a version (sat)."""

@@ -352,6 +352,8 @@ class LspActor(Actor):
                 for client in sorted(stock.clients - stock.holders):
                     self._send(client, self._sale_for(client, stock.pending.label))
                     self._send_known(client, stock.pending.label)
+                # An update that was given up has broken them off.
+                self.open_sale_tasks(stock.pending.label)
                 self.deal(key, Event.of("retry", self.name))
             elif stock.status == "chained":
                 for sold in stock.links:

@@ -243,6 +243,13 @@ def live(tables: Machines, party: Participant, event: Event) -> tuple[Participan
         signer = replace(signer, tree_on_chain=True)
     signer, carried, refused = _carry_out(tables, signer, stepped.actions)
     after = replace(party, life=life, signer=signer)
+    if event.name == "tree_confirmed":
+        for key in party.stocks:
+            try:
+                after, turn = deal(tables, after, key, event)
+            except Refused:
+                continue
+            carried, refused = carried + turn.actions, refused + turn.refused
     after, follow = own_steps(tables, after)
     return after, Turn(carried + follow.actions, refused + follow.refused)
 
@@ -320,12 +327,17 @@ def own_steps(tables: Machines, party: Participant) -> tuple[Participant, Turn]:
     for key in party.stocks:
         for name in STOCK_STEPS.get(party.stocks[key].status, ()):
             try:
-                party, turn = deal(tables, party, key, Event.of(name, party.me))
+                party, turn = deal(tables, party, key, Event.of(name, party.me, newest=counts_on_newest(party.life)))
             except Refused:
                 continue
             actions += turn.actions
             refused += turn.refused
     return party, Turn(actions, refused)
+
+
+def counts_on_newest(life: Client | Factory) -> bool:
+    """Whether a client counts on the newest version that it ever agreed to; of an LSP nothing is asked."""
+    return isinstance(life, Factory) or life.newest_agreed == life.version
 
 
 def durable(party: Participant) -> Durable:

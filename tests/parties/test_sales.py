@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from superscalar_ref.errors import InputError, Refused
+from superscalar_ref.machine.types import Event
 from superscalar_ref.parties import messages as m
 from superscalar_ref.parties.wire import Letter
 from superscalar_ref.protocol.blueprint import LeafContents
@@ -365,6 +366,85 @@ def test_nothing_is_sold_below_a_newer_state_that_was_given_up() -> None:
     assert links(play, "c1", "c1") == ("sale:state:r@2#4.0",)
     assert play.lsp.standing_contents()["r"].stocks == (STOCK - 10_000, STOCK)
     check_sales(play)
+
+
+def offered(play: Scene) -> Scene:
+    """A sale is being signed."""
+    play.wire.post("c0", play.clients["c0"].buy(5_000, 1_000))
+    while stock_of(play, LSP, "c0").status != "signing":
+        play.wire.deliver(play.wire.letters.popleft())
+    play.wire.letters.clear()
+    return play
+
+
+def test_an_update_in_the_middle_of_a_sale_ends_it() -> None:
+    play = offered(active())
+    play.update("r")
+    assert set(play.statuses().values()) == {"active"}
+    assert {stock_of(play, name, "c0").status for name in ("c0", "c1", LSP)} == {"unsold"}
+    assert play.lsp.counted["r"].stocks == (STOCK, STOCK)
+    assert {stock.status for stock in play.lsp.party.stocks.values()} == {"replaced", "unsold"}
+    buy(play, "c0")
+    assert links(play, "c1", "c1") == ("sale:state:r@1#4.0",)
+    check_sales(play)
+
+
+def test_a_sale_goes_on_after_an_update_that_no_client_has_agreed_to() -> None:
+    play = offered(active())
+    play.wire.post(LSP, play.lsp.update("r", {}))
+    play.wire.letters.clear()
+    play.wire.post(LSP, play.lsp.abort())
+    play.wire.run()
+    retried(play)
+    assert links(play, "c0", "c0") == links(play, "c1", "c1") == ("sale:state:r@0#4.0",)
+    check_sales(play)
+
+
+def test_a_sale_ends_with_an_update_that_was_agreed_to_and_given_up() -> None:
+    """The LSP may hold the newer state complete: the link is not signed any more, nor counted when it comes late."""
+    play = active()
+    play.wire.post("c0", play.clients["c0"].buy(5_000, 1_000))
+    kept: list[Letter] = []
+    while play.wire.letters:
+        letter = play.wire.letters.popleft()
+        message = m.decode(letter.raw, letter.sender)
+        if isinstance(message, m.Signatures) and "sale:state:r@0#4.0" in message.signatures and letter.to == "c0":
+            kept.append(letter)
+        else:
+            play.wire.deliver(letter)
+    client = play.clients["c0"]
+    assert kept
+    assert stock_of(play, "c0", "c0").status == "signing"
+    play.wire.post(LSP, play.lsp.update("r", {}))
+    while client.life.status != "updating":
+        play.wire.deliver(play.wire.letters.popleft())
+    play.wire.letters.clear()
+    play.wire.post(LSP, play.lsp.abort())
+    play.wire.run()
+    assert client.life.status == "active"
+    for letter in kept:
+        play.wire.post("c0", client.receive(LSP, letter.raw))
+    play.wire.post(LSP, play.lsp.retry())
+    play.wire.run()
+    assert any("STATE_IS_NEWEST" in alert for alert in play.wire.alerts)
+    assert stock_of(play, "c0", "c0").links == ()
+    assert not any(b'"payment"' in letter.raw[:30] for letter in play.wire.tape if letter.sender == "c0")
+    play.update("r")
+    buy(play, "c0")
+    assert len(links(play, "c0", "c0")) == 1
+    check_sales(play)
+
+
+def test_a_sale_is_broken_off_once_the_tree_is_on_chain() -> None:
+    play = offered(active())
+    for name in ("c0", LSP):
+        play.actors[name].live(Event.of("tree_confirmed", "chain"))
+        assert stock_of(play, name, "c0").status == "on_chain"
+    with pytest.raises(Refused):
+        play.lsp.deal(str(play.lsp.stock_base("c0")), Event.of("retry", LSP))
+    assert not any(slot == "sale" for _, slot, _ in play.clients["c0"].store.records())
+    assert stock_of(play, "c0", "c0").status == "on_chain"
+    assert play.restart("c0").party.stocks == play.clients["c0"].party.stocks
 
 
 def test_a_doubled_and_a_late_message_change_nothing() -> None:
