@@ -37,7 +37,7 @@ COIN = 100_000_000
 ECONOMY = Economy(feerate=1, anchor=240, dust=330)
 LOCKS = Locks(step=2, states=3, to_self_delay=3, end=200, stock_lock_blocks=4)
 """Small, so that a chain on which they run out stays short."""
-LIMITS = Limits(ceiling=100, margin=5, life=60, depth=3)
+LIMITS = Limits(ceiling=100, margin=5, life=60, depth=3, reaction=1)
 BINARY = Shape.of([2])
 
 
