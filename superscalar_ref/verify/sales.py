@@ -55,6 +55,11 @@ def sell_and_poison(example: Example, progress: Progress) -> Sales:
             one = exit_alone(scene, name, "sales/exit")
             checks.append(one.check)
             trials.append(one.trial)
+        if example.parameters.word("stock_lock") == "csv":
+            with scene.again() as home:
+                parties = scene.parties(home)
+                checks.append(_own_lock(scene, parties, trials))
+                parties.close()
         if example.parameters.number("states_per_layer") > 1:
             with scene.again() as home:
                 parties = scene.parties(home)
@@ -123,6 +128,35 @@ def _sold(scene: Scene, problem: str) -> Check:
         not problems,
         problems[0] if problems else f"{links} links, {2 * ROUNDS} deep on each stock, {messages} messages",
         ("STK-3", "STK-4", "STK-9", "STK-12", "D-7", "D-8"),
+    )
+
+
+def _own_lock(scene: Scene, parties: Parties, trials: list[Trial]) -> Check:
+    """The LSP's own path to the stock, on which a chain hangs: the chain in time, and nobody there to publish it."""
+    scene.progress("the LSP's own lock on a stock that was sold from")
+    lsp = parties.lsp
+    path = lsp.counted_blueprint().path(BUYERS[0])
+    link = next(one.sale.link for one in lsp.factory.record.sales if one.stock == len(BUYERS))
+    expiry = f"expiry:{path[-1]}#{len(BUYERS)}"
+    lock = lsp.factory.templates[expiry].spends[0].relative_lock or 1
+    said: dict[str, str] = {}
+    for name, waits, first, second in (("in-time", 0, link, expiry), ("absent", lock - 1, expiry, link)):
+        trial = Trial(f"sales/own-lock/{name}", scene.start.fork())
+        trials.append(trial)
+        trial.mine(named(lsp, path[0]))
+        trial.ledger.advance((lsp.factory.templates[path[-1]].spends[0].relative_lock or 1) - 1)
+        trial.mine(named(lsp, path[-1]))
+        trial.ledger.advance(waits)
+        trial.mine(named(lsp, first))
+        trial.ledger.advance(lock)
+        said[name] = trial.refuse(named(lsp, second))
+    return Check(
+        "sales/own-lock",
+        "sales",
+        f"a published chain is safe from the LSP's own path; one that nobody publishes within {lock} blocks is lost",
+        all(GONE in one for one in said.values()),
+        f"after the link the LSP's own path: {said['in-time'][:40]}; after it the link: {said['absent'][:40]}",
+        ("D-9", "STR-9"),
     )
 
 

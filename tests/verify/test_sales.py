@@ -33,7 +33,7 @@ def test_it_holds() -> None:
     assert not failed(sales)
     ids = [check.id for check in sales.checks]
     assert [name for name in ids if name.startswith("sales/exit/")] == [f"sales/exit/{name}" for name in BUYERS]
-    assert len(ids) == len(set(ids)) == 11
+    assert len(ids) == len(set(ids)) == 12
     assert all(trial.conserved() and trial.verdicts for trial in sales.trials)
     assert all(verdict.as_expected for trial in sales.trials for verdict in trial.verdicts)
 
