@@ -285,3 +285,80 @@ def test_garbage_is_one_alert_and_changes_nothing(raw: bytes) -> None:
 
 
 GARBAGE = Pair().open()
+
+
+OPERATION = st.one_of(
+    st.tuples(st.just("offer"), st.sampled_from((CLIENT, LSP)), st.integers(1, 300_000_000)),
+    st.tuples(st.sampled_from(("settle", "reject")), st.sampled_from((CLIENT, LSP)), st.integers(0, 3)),
+    st.tuples(st.sampled_from(("deliver", "lose", "double")), st.just(CLIENT), st.integers(1, 6)),
+    st.tuples(
+        st.sampled_from(("crash", "connect", "batch", "quiesce", "resume")), st.sampled_from((CLIENT, LSP)), st.just(0)
+    ),
+)
+
+
+def apply(pair: Pair, operation: tuple[str, str, int], made: list[int]) -> None:
+    """One step of a random life; what the table refuses changes nothing."""
+    what, name, value = operation
+    side = pair.sides[name]
+    before = side.channel
+    try:
+        match what:
+            case "offer":
+                number = len(made) + 1
+                pair.post(name, side.offer(value, hashed(number % 250), 200))
+                made.append(number)
+            case "settle" | "reject":
+                htlcs = [htlc for htlc in side.channel.htlcs if htlc.payer != name]
+                if htlcs:
+                    htlc = htlcs[value % len(htlcs)]
+                    known = next(n for n in range(251) if hashed(n) == htlc.payment_hash)
+                    act = (
+                        side.settle(htlc.number, preimage(known)) if what == "settle" else side.reject(htlc.number, "")
+                    )
+                    pair.post(name, act)
+            case "deliver" | "lose" | "double":
+                for _ in range(value):
+                    if pair.letters:
+                        letter = pair.letters.popleft()
+                        if what != "lose":
+                            pair.deliver(letter)
+                        if what == "double":
+                            pair.deliver(letter)
+            case "crash":
+                pair.crash(name)
+            case "connect":
+                pair.post(name, side.connect())
+            case "batch":
+                side.batching = not side.batching
+            case "quiesce":
+                pair.post(name, side.quiesce())
+            case _:
+                pair.post(name, side.resume())
+    except Refused:
+        assert side.channel == before
+
+
+@settings(max_examples=60, deadline=None)
+@given(operations=st.lists(OPERATION, min_size=5, max_size=40))
+def test_random_lives_conserve_every_millisatoshi_and_come_to_rest(operations: list[tuple[str, str, int]]) -> None:
+    pair, made = Pair().open(), list[int]()
+    for operation in operations:
+        apply(pair, operation, made)
+        check(pair)
+    for side in pair.sides.values():
+        side.batching = side.wants_quiet = False
+    pair.settle()
+    for name in (CLIENT, LSP):
+        side = pair.sides[name]
+        if side.channel.status == "quiescent":
+            pair.say(name, lambda side: side.resume())
+    for side in list(pair.sides.values()):
+        side.answer = lambda htlc: "over"
+        pair.answers[side.name] = side.answer
+    for name in (CLIENT, LSP):
+        pair.say(name, lambda side: side.answer_pending())
+    pair.settle()
+    check(pair)
+    assert not pair.a.channel.htlcs and not pair.l.channel.htlcs, (pair.a.channel, pair.l.channel)
+    assert pair.a.channel.balance_msat + pair.l.channel.balance_msat == TOTAL
