@@ -13,7 +13,7 @@ READY := .venv/.ready
 .DELETE_ON_ERROR:
 
 help:
-	@echo 'make verify           build, sign, fund, exit and attack a factory; EXAMPLE=FILE for another one'
+	@echo 'make verify           build, sign, fund, exit and attack a factory (EXAMPLE=FILE for another one); check all properties'
 	@echo 'make test             all tests; ARGS="-k word" for some'
 	@echo 'make lint             style, types, layers'
 	@echo 'make bench            measurements, as ratios within one run'
@@ -24,6 +24,7 @@ help:
 verify: $(READY)
 	@mkdir -p build
 	$(BIN)/superscalar-ref verify $(EXAMPLE) --json build/verify.json $(ARGS)
+	$(BIN)/superscalar-ref check
 
 test: $(READY)
 	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)

@@ -23,7 +23,7 @@ from tests.lifecycle.machine import Life
 from tests.lifecycle.sweep import ALONE, SINGLE, sweep
 
 ENOUGH = settings(
-    max_examples=100,
+    max_examples=400,
     stateful_step_count=8,
     derandomize=True,
     database=None,
