@@ -355,7 +355,7 @@ class Actor:
             raise
         self.open_sale_tasks(planned.record.label)
 
-    def _supersede_stocks(self) -> None:
+    def supersede_stocks(self) -> None:
         """Nothing is sold any more from the states that the version now counted on replaces."""
         kept = self.counted_blueprint().templates
         for key, stock in self.party.stocks.items():
@@ -451,7 +451,7 @@ class Actor:
         else:
             self.save(action)
             if action.name == "counted" and self.party.stocks:
-                self._supersede_stocks()
+                self.supersede_stocks()
                 self.save(action)
 
     def _signature_for(self, name: str) -> bytes:

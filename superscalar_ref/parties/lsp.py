@@ -298,6 +298,16 @@ class LspActor(Actor):
         below = {leaf.path for leaf in leaves_below(self.tree.node(node))}
         return {path: cut[path] if path in below else leaf for path, leaf in self.counted.items()}
 
+    def supersede_stocks(self) -> None:
+        """A sale that ends with the state that it is from gives its payment back, to the buyer's next purchase."""
+        before = self.party.stocks
+        super().supersede_stocks()
+        for key, stock in before.items():
+            pending = stock.pending
+            if pending is not None and pending.given and self.party.stocks[key].pending is None:
+                owed = self.received.get(pending.buyer, 0) + pending.given
+                self.received = {**self.received, pending.buyer: owed}
+
     def _state_of(self, leaf: Node, versions: Mapping[str, int]) -> str:
         path = self.tree.path_of(leaf)
         return state_name(leaf, tuple(versions[node.path] for node in path if node.has_counter))
@@ -308,7 +318,16 @@ class LspActor(Actor):
         key = self.stock_with(label)
         if key is None:
             raise InputError(f"sale '{label}'", "is not known", "STK-13")
-        self.deal(key, Event.of("sale_aborted", self.name))
+        record = next(sold for sold in self.factory.record.sales if sold.label == label)
+        before = self.received
+        if record.to_client:
+            owed = before.get(record.buyer, 0) + record.to_client
+            self.received = {**before, record.buyer: owed}
+        try:
+            self.deal(key, Event.of("sale_aborted", self.name))
+        except Exception:
+            self.received = before
+            raise
         return self.outbox
 
     def retry(self) -> Outbox:
@@ -410,14 +429,19 @@ class LspActor(Actor):
     def _take_buy(self, sender: str, request: m.Buy) -> None:
         if sender not in self.offer.balances:
             raise InputError(f"message of {sender}", "is no client of this factory", "STK-3")
+        before = self.received
+        # What the sale gives is durable together with the sale, so that it is not given twice.
+        self.received = {client: sats for client, sats in before.items() if client != sender}
         try:
-            self.sell(sender, request, self.received.get(sender, 0))
+            self.sell(sender, request, before.get(sender, 0))
         except (Refused, InputError) as error:
+            self.received = before
             instead = fallback(error.guard) if isinstance(error, Refused) else fallback("amount_available")
             self._alert(error)
             self._send(sender, m.SaleRefused(str(error), instead))
-        else:
-            self.received.pop(sender, None)
+        except Exception:
+            self.received = before
+            raise
 
     def _take_link_held(self, sender: str, label: str) -> None:
         key = self.stock_with(label)
@@ -652,7 +676,12 @@ class LspActor(Actor):
 
     def memory(self) -> dict[str, Any]:
         """See ``Actor.memory``."""
-        return {**super().memory(), "counted": self.counted, "counted_versions": self.counted_versions}
+        return {
+            **super().memory(),
+            "counted": self.counted,
+            "counted_versions": self.counted_versions,
+            "received": self.received,
+        }
 
     def funding_transaction(self) -> Transaction:
         """The funding transaction with the signatures of the LSP's coins."""

@@ -126,6 +126,27 @@ def test_a_payment_that_was_received_is_in_the_new_channel() -> None:
     assert not play.lsp.received
 
 
+def test_a_payment_is_given_once_whatever_becomes_of_the_sale() -> None:
+    play = active()
+    play.lsp.received["c1"] = 1_500
+    play.wire.post("c1", play.clients["c1"].buy(5_000, 1_000))
+    while stock_of(play, LSP, "c1").status != "signing":
+        play.wire.deliver(play.wire.letters.popleft())
+    play.restart(LSP)
+    assert play.lsp.received == {}
+    play.wire.letters.clear()
+    play.wire.post(LSP, play.lsp.abort_sale("s0"))
+    play.wire.run()
+    assert play.lsp.received == {"c1": 1_500}
+    play.restart(LSP)
+    assert play.lsp.received == {"c1": 1_500}
+    buy(play, "c1", STOCK)
+    assert play.lsp.received == {"c1": 1_500}
+    buy(play, "c1")
+    assert play.clients["c1"].life.owed == BALANCE + 1_500
+    assert play.lsp.received == {}
+
+
 def test_two_at_once_one_wins_the_other_is_refused_and_buys_from_the_new_link() -> None:
     play = active()
     for client in ("c0", "c1"):
@@ -378,13 +399,19 @@ def offered(play: Scene) -> Scene:
 
 
 def test_an_update_in_the_middle_of_a_sale_ends_it() -> None:
-    play = offered(active())
+    play = active()
+    play.lsp.received["c0"] = 700
+    offered(play)
+    assert play.lsp.received == {}
     play.update("r")
+    play.restart(LSP)
+    assert play.lsp.received == {"c0": 700}
     assert set(play.statuses().values()) == {"active"}
     assert {stock_of(play, name, "c0").status for name in ("c0", "c1", LSP)} == {"unsold"}
     assert play.lsp.counted["r"].stocks == (STOCK, STOCK)
     assert {stock.status for stock in play.lsp.party.stocks.values()} == {"replaced", "unsold"}
     buy(play, "c0")
+    assert play.clients["c0"].life.owed == BALANCE + 700
     assert links(play, "c1", "c1") == ("sale:state:r@1#4.0",)
     check_sales(play)
 
