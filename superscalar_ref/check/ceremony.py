@@ -14,11 +14,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from superscalar_ref.check.meter import Meter
 from superscalar_ref.errors import Refused
 from superscalar_ref.machine.step import BoundMachine, Prefix, Stepped, prefixes, step
 from superscalar_ref.machine.types import Action, Event
 from superscalar_ref.protocol.session import Record, Session, Task
 
+_OFTEN = 1000
+"""The meter is told after so many states."""
 ME = "A"
 COORDINATOR = "L"
 THIRD = "B"
@@ -89,15 +92,16 @@ def explore(
     attempts: int = 2,
     nonce_survives: bool = False,
     until: frozenset[str] = frozenset(),
+    meter: Meter | None = None,
 ) -> Ceremonies:
     """Search every interleaving of all settings, each by itself.
 
     ``nonce_survives``: a design whose crash leaves the secret nonce as it was when it was made. ``until``: stop when
-    one of these properties is broken.
+    one of these properties is broken. ``meter`` counts what is looked at.
     """
     every: list[Ceremonies] = []
     for collecting, names in SETTINGS:
-        every.append(_explore(table, collecting, names, attempts, nonce_survives, until))
+        every.append(_explore(table, collecting, names, attempts, nonce_survives, until, meter))
         if until & every[-1].broken.keys():
             break
     return Ceremonies(
@@ -116,6 +120,7 @@ def _explore(
     attempts: int,
     nonce_survives: bool,
     until: frozenset[str],
+    meter: Meter | None,
 ) -> Ceremonies:
     start = Signer(tuple(Session("unopened", ME, task) for task in _tasks(collecting, names)))
     ways: dict[Signer, tuple[Signer, str] | None] = {start: None}
@@ -125,7 +130,11 @@ def _explore(
     known: _Known = {}
     broken: dict[str, Signer] = {}
     seen: dict[str, Signer] = {}
+    told = told_edges = 0
     for here in queue:
+        if meter is not None and len(ways) - told >= _OFTEN:
+            meter.add(len(ways) - told, edges - told_edges, depths[here])
+            told, told_edges = len(ways), edges
         for name in here.faults:
             broken.setdefault(name, here)
         if until & here.faults:
@@ -141,12 +150,15 @@ def _explore(
                 depths[after] = depths[here] + 1
                 queue.append(after)
 
+    if meter is not None:
+        meter.add(len(ways) - told, edges - told_edges, max(depths.values()))
+
     def story(signer: Signer) -> tuple[str, ...]:
-        told: list[str] = []
+        way: list[str] = []
         while (step_ := ways[signer]) is not None:
             signer, says = step_
-            told.append(says)
-        return tuple(reversed(told))
+            way.append(says)
+        return tuple(reversed(way))
 
     return Ceremonies(
         len(ways),

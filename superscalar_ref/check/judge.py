@@ -15,8 +15,11 @@ from superscalar_ref.check import ceremony
 from superscalar_ref.check.arena import Arena
 from superscalar_ref.check.configurations import Configuration, Values, allowed_choices, tight_values
 from superscalar_ref.check.explore import Explorer, Reached, Scene
-from superscalar_ref.check.game import Solution, solve
+from superscalar_ref.check.game import Policy, Solution, solve
+from superscalar_ref.check.meter import Count, Meter
 from superscalar_ref.check.plain import aftermath
+from superscalar_ref.check.resume import Kept
+from superscalar_ref.check.running import run_jobs
 from superscalar_ref.check.situations import (
     arena,
     by_leaf,
@@ -29,6 +32,7 @@ from superscalar_ref.check.situations import (
     policy,
 )
 from superscalar_ref.check.trace import Hands, Trace, mined
+from superscalar_ref.check.verdict import Verdict
 from superscalar_ref.check.world import LSP, Plot, World
 from superscalar_ref.errors import SuperscalarError
 from superscalar_ref.machine.types import Rules
@@ -55,30 +59,32 @@ KNOWN = (*CLIENT, "P-LSP-EXIT", *BOTH, *STATIC, *CEREMONIES)
 
 
 class UnfinishedError(SuperscalarError):
-    """The time that was allowed ran out."""
+    """The time that was allowed ran out, or somebody stopped the run."""
 
     exit_code = 3
 
-    def __init__(self, done: int, jobs: int) -> None:
-        super().__init__(f"unfinished: {done} of {jobs} jobs done; nothing is decided")
+    def __init__(self, done: int, jobs: int, verdicts: Sequence[Verdict] = (), interrupted: bool = False) -> None:
+        self.verdicts = tuple(verdicts)
+        """What the finished jobs found: a loss is one, but what holds so far may still break."""
+        self.interrupted = interrupted
+        if interrupted:
+            self.exit_code = 130
+        super().__init__(f"unfinished: {done} of {jobs} jobs done; only what is refuted is decided")
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What was found about one property."""
+class Progress:
+    """How far a run is."""
 
-    property: str
-    holds: bool = True
-    cases: int = 0
-    """Games played, or situations looked at."""
-    states: int = 0
-    edges: int = 0
-    worst_block: int | None = None
-    """Latest height at which the hero owns what it counts on, from the agreement at height 0."""
-    worst_where: str = ""
-    trace: Trace | None = None
-    examples: int = 0
-    """Cases of what the property is about, for its ``sometimes``."""
+    done: int
+    jobs: int
+    kept: int
+    """Of the jobs that are done, those that an earlier run had finished."""
+    count: Count
+    """What this run has looked at."""
+    seconds: float
+    job: str = ""
+    """The job that has just been finished; empty in between."""
 
 
 @dataclass(frozen=True)
@@ -162,14 +168,20 @@ def jobs(design: Design, properties: Iterable[str]) -> list[Job]:
     return found
 
 
-def run_job(design: Design, job: Job, properties: Iterable[str], quick: bool = False) -> list[Verdict]:
-    """Decide what one job can say about ``properties``; ``quick``: up to the first that breaks."""
+def run_job(
+    design: Design, job: Job, properties: Iterable[str], quick: bool = False, meter: Meter | None = None
+) -> list[Verdict]:
+    """Decide what one job can say about ``properties``; ``quick``: up to the first that breaks.
+
+    ``meter`` counts what is looked at.
+    """
+    meter = meter or Meter()
     wanted = {name.removesuffix(SOMETIMES) for name in properties}
     if job.configuration is None:
-        return _ceremonies(design, wanted, quick)
+        return _ceremonies(design, wanted, quick, meter)
     values: Values = tight_values(design.specification.parameters, job.configuration, dict(job.choices))
     world = World(job.configuration, values, job.hero, design.plot)
-    return list(_Bench(design, job, world, wanted, quick).verdicts())
+    return list(_Bench(design, job, world, wanted, quick, meter).verdicts())
 
 
 def merge(partial: Sequence[Verdict]) -> list[Verdict]:
@@ -198,58 +210,76 @@ def merge(partial: Sequence[Verdict]) -> list[Verdict]:
 def judge(
     design: Design,
     properties: Sequence[str],
-    progress: Callable[[str, int, float], None] | None = None,
+    progress: Callable[[Progress], None] | None = None,
     cores: int = 1,
     quick: bool = False,
     seconds: float | None = None,
+    kept: Kept | None = None,
 ) -> list[Verdict]:
     """Decide ``properties`` (ids, with or without ``-SOMETIMES``) on all configurations of ``design``.
 
-    ``progress`` hears of each finished job: its name, its states and its seconds. ``quick``: stop at the first loss;
-    then what holds, and every count, is only about what was looked at. Raises ``UnfinishedError`` when a job ends after
-    ``seconds`` and more are to be done: a search that did not finish is not a pass.
+    ``progress`` hears how far the run is, about once a second and after each job. ``quick``: stop at the first loss;
+    then what holds, and every count, is only about what was looked at. ``kept``: jobs that an earlier run finished are
+    not run again, and what is finished is kept there. Raises ``UnfinishedError`` when more is to be done after
+    ``seconds`` (but not before one job is finished), or on an interrupt: a search that did not finish is not a pass.
     """
-    begun = time.perf_counter()
+    wanted = tuple(sorted({name.removesuffix(SOMETIMES) for name in properties}))
     todo = jobs(design, properties)
-    partial: list[Verdict] = []
-    results = _run(design, todo, tuple(properties), cores, quick)
-    for done, (job, (verdicts, took)) in enumerate(zip(todo, results, strict=False), start=1):
-        partial += verdicts
+    known = {number: kept.find(job.name, wanted) for number, job in enumerate(todo)} if kept is not None else {}
+    found = {number: verdicts for number, verdicts in known.items() if verdicts is not None}
+    before = len(found)
+    rest = [(number, job) for number, job in enumerate(todo) if number not in found]
+    begun = told = time.perf_counter()
+    meter = Meter()
+
+    def tell(job: str = "") -> None:
+        nonlocal told
+        told = time.perf_counter()
         if progress is not None:
-            progress(job.name, sum(v.states for v in verdicts), took)
-        if quick and any(verdict.trace is not None for verdict in verdicts):
-            break
-        if seconds is not None and done < len(todo) and time.perf_counter() - begun > seconds:
-            raise UnfinishedError(done, len(todo))
-    return merge(partial)
+            progress(Progress(len(found), len(todo), before, meter.read(), told - begun, job))
+
+    def look() -> None:
+        now = time.perf_counter()
+        if seconds is not None and now - begun > seconds and before < len(found) < len(todo):
+            raise UnfinishedError(len(found), len(todo), _in_order(found))
+        if now - told > 1:
+            tell()
+
+    meter.watch = look
+    try:
+        for number, verdicts in run_jobs(_Work(design, wanted, quick), rest, cores, quick, meter):
+            found[number] = verdicts
+            if kept is not None:
+                kept.keep(todo[number].name, wanted, verdicts)
+            tell(todo[number].name)
+            if quick and any(verdict.trace is not None for verdict in verdicts):
+                break
+            look()
+    except KeyboardInterrupt:
+        raise UnfinishedError(len(found), len(todo), _in_order(found), interrupted=True) from None
+    return _in_order(found)
 
 
-def _run(
-    design: Design, todo: Sequence[Job], properties: tuple[str, ...], cores: int, quick: bool
-) -> Iterator[tuple[list[Verdict], float]]:
-    if cores < 2 or len(todo) < 2:  # one core is one core
-        for job in todo:
-            yield _timed(design, job, properties, quick)
-        return
-    from concurrent.futures import ProcessPoolExecutor  # noqa: PLC0415  # only where it is used
-
-    with ProcessPoolExecutor(cores) as pool:
-        running = [pool.submit(_timed, design, job, properties, quick) for job in todo]
-        try:
-            for future in running:
-                yield future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+def _in_order(found: dict[int, list[Verdict]]) -> list[Verdict]:
+    """One verdict for each property, whatever the order in which the jobs were finished."""
+    return merge([verdict for _, verdicts in sorted(found.items()) for verdict in verdicts])
 
 
-def _timed(design: Design, job: Job, properties: tuple[str, ...], quick: bool) -> tuple[list[Verdict], float]:
-    begun = time.perf_counter()
-    return run_job(design, job, properties, quick), time.perf_counter() - begun
+@dataclass(frozen=True)
+class _Work:
+    """What is done for each job."""
+
+    design: Design
+    properties: tuple[str, ...]
+    quick: bool
+
+    def __call__(self, job: Job, meter: Meter) -> list[Verdict]:
+        return run_job(self.design, job, self.properties, self.quick, meter)
 
 
-def _ceremonies(design: Design, wanted: set[str], quick: bool) -> list[Verdict]:
+def _ceremonies(design: Design, wanted: set[str], quick: bool, meter: Meter) -> list[Verdict]:
     until = frozenset(wanted) if quick else frozenset()
-    found = ceremony.explore(design.tables().session, 2, design.plot.nonce_survives_crash, until)
+    found = ceremony.explore(design.tables().session, 2, design.plot.nonce_survives_crash, until, meter)
     verdicts = []
     for name in CEREMONIES:
         if name not in wanted:
@@ -268,14 +298,16 @@ def _ceremonies(design: Design, wanted: set[str], quick: bool) -> list[Verdict]:
 class _Bench:
     """One job: its scenes and the games on them."""
 
-    def __init__(self, design: Design, job: Job, world: World, wanted: set[str], quick: bool) -> None:
+    def __init__(self, design: Design, job: Job, world: World, wanted: set[str], quick: bool, meter: Meter) -> None:
         self.design = design
         self.job = job
         self.world = world
         self.wanted = wanted
         self.quick = quick
+        self.meter = meter
         self.end = world.terms.locks.end
         self.exploration = Explorer(world, design.tables()).run()
+        meter.add(len(self.exploration.scenes), self.exploration.edges, self.exploration.depth)
         self.distinct = list(self._distinct())
         self._solved: dict[tuple[object, ...], Solution] = {}
 
@@ -361,8 +393,15 @@ class _Bench:
             game.height,
         )
         if key not in self._solved:
-            self._solved[key] = solve(game)
+            self._solved[key] = solved = solve(game)
+            self.meter.add(solved.states, solved.edges)
         return self._solved[key]
+
+    def _solve_for(self, game: Arena, follow: Policy) -> Solution:
+        """Solve a game for a hero that follows a policy."""
+        solved = solve(game, follow)
+        self.meter.add(solved.states, solved.edges)
+        return solved
 
     def _add(self, total: Verdict, found: Solution) -> Verdict:
         worst, where = total.worst_block, total.worst_where
@@ -388,11 +427,11 @@ class _Bench:
             return found.worst_block is not None and found.worst_block >= self.world.deadline + budget
         if name == "P-NEWEST-WINS":
             return bool(game.forbidden & game.adversary_holds)
-        return not solve(game, lambda *_: ()).wins
+        return not self._solve_for(game, lambda *_: ()).wins
 
     def _trace(self, name: str, reached: Reached, game: Arena, found: Solution) -> Trace:
         """The loss as the prescribed strategy meets it."""
-        told = solve(game, policy(self.design.strategy, self.world, game))
+        told = self._solve_for(game, policy(self.design.strategy, self.world, game))
         rounds = told.trace if told.amount <= found.amount else found.trace
         if game.coins and found.amount >= 0:
             rounds = (*rounds, *aftermath(game, rounds))
@@ -427,7 +466,7 @@ class _Bench:
         for reached in self.distinct:
             poor = self._poor(reached.scene) if self.world.role == "client" else []
             for game in (*self._plain(reached.scene), *poor):
-                prescribed = solve(game, policy(self.design.strategy, self.world, game))
+                prescribed = self._solve_for(game, policy(self.design.strategy, self.world, game))
                 used.update(self.world.catalog[n].kind for r in prescribed.trace for n in r.broadcast)
                 if prescribed.wins:
                     total = self._add(total, prescribed)

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from superscalar_ref.check.judge import KNOWN, SOMETIMES, Design, Verdict, judge
+from superscalar_ref.check.judge import KNOWN, SOMETIMES, Design, judge
+from superscalar_ref.check.verdict import Verdict
 from superscalar_ref.errors import InputError, SuperscalarError
 from superscalar_ref.spec.source import Place
 from superscalar_ref.spec.table import Patch, Variant

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from superscalar_ref.check.judge import Design, Verdict, judge
+from superscalar_ref.check.judge import Design, judge
 from superscalar_ref.check.trace import as_json
+from superscalar_ref.check.verdict import Verdict
 from superscalar_ref.check.world import LSP, Plot
 from superscalar_ref.errors import SpecError
 from superscalar_ref.spec.table import Variant

@@ -6,7 +6,6 @@ import argparse
 import json
 import os
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from superscalar_ref.errors import InputError
 
 if TYPE_CHECKING:
-    from superscalar_ref.check.judge import Design, Verdict
+    from superscalar_ref.check.judge import Design, Progress
+    from superscalar_ref.check.verdict import Verdict
     from superscalar_ref.spec.specification import Specification
     from superscalar_ref.spec.table import Variant
 
@@ -32,13 +32,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--spec", type=Path, metavar="DIR", help="read this copy of spec/ instead of the package's")
     parser.add_argument("--cores", type=int, default=os.cpu_count() or 1, metavar="N", help="default: all")
     parser.add_argument("--seconds", type=float, metavar="S", help="give up after this long, with exit code 3")
+    parser.add_argument("--resume", type=Path, metavar="FILE", help="keep what is finished there, and go on from it")
+    parser.add_argument("--progress", action="store_true", help="say how far the run is, also where no terminal is")
     parser.add_argument("--json", action="store_true", help="print one JSON object for programs")
     parser.add_argument("--trace", type=Path, metavar="FILE", help="write the first trace as JSON, for 'replay'")
     parser.add_argument("--mermaid", type=Path, metavar="FILE", help="write the first trace as a Mermaid diagram")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Decide, print, and return 0: holds, 1: refuted, 3: unfinished. Raises InputError and SpecError (exit code 2)."""
+    """Decide, print, and return 0: holds, 1: refuted, 3: unfinished, 130: interrupted.
+
+    Raises InputError and SpecError (exit code 2).
+    """
     from superscalar_ref.spec.load import load_doubted, load_specification  # noqa: PLC0415  # only here
 
     if args.cores < 1:
@@ -50,6 +55,8 @@ def run(args: argparse.Namespace) -> int:
     if judges_variants:
         if args.property:
             raise InputError("--property", "a variant says itself which property it breaks", "arguments")
+        if args.resume:
+            raise InputError("--resume", "a variant is judged up to its first loss: nothing is kept", "arguments")
         return _variants(args, specification)
     return _baseline(args, specification)
 
@@ -70,7 +77,8 @@ def _design(args: argparse.Namespace, specification: Specification) -> Design:
 
 
 def _baseline(args: argparse.Namespace, specification: Specification) -> int:
-    from superscalar_ref.check.judge import KNOWN, SOMETIMES, judge  # noqa: PLC0415
+    from superscalar_ref.check.judge import KNOWN, SOMETIMES, UnfinishedError, judge  # noqa: PLC0415
+    from superscalar_ref.check.resume import Kept, digest  # noqa: PLC0415
 
     design = _design(args, specification)
     declared = [item.id for item in specification.properties if item.id.removesuffix(SOMETIMES) in KNOWN]
@@ -78,24 +86,88 @@ def _baseline(args: argparse.Namespace, specification: Specification) -> int:
     for name in wanted:
         if name not in declared:
             raise InputError("--property", f"'{name}' is none of {', '.join(declared)}", "property")
-    begun = time.perf_counter()
-    verdicts = judge(design, wanted, _progress(args), args.cores, seconds=args.seconds)
-    seconds = time.perf_counter() - begun
+    kept = Kept(args.resume, digest(args.spec)) if args.resume else None
+    if kept is not None and kept.stale:
+        print(f"{kept.path} was of other tables or other code: nothing of it is used.", file=sys.stderr)
+    teller = _Teller(args.progress or (sys.stderr.isatty() and not args.json))
+    unfinished = None
+    try:
+        verdicts = judge(design, wanted, teller, args.cores, seconds=args.seconds, kept=kept)
+    except UnfinishedError as error:
+        unfinished, verdicts = error, list(error.verdicts)
+    teller.end()
     rows = [row for verdict in verdicts for row in _rows(verdict, wanted)]
     refuted = [row for row in rows if not row["holds"]]
     _write(args, [verdict for verdict in verdicts if verdict.trace is not None])
+    if unfinished is not None:
+        _undecided(args, rows)
+        if kept is not None and kept.path.exists():
+            print(f"What is finished is in {kept.path}: the same command goes on from there.", file=sys.stderr)
+        raise unfinished
     if args.json:
         print(json.dumps({"holds": not refuted, "properties": rows}, indent=2))
     else:
         for row in rows:
             print(_line(row))
         _traces([verdict for verdict in verdicts if verdict.trace is not None])
-        states = sum(verdict.states for verdict in verdicts)
-        print(
-            f"{len(rows) - len(refuted)} of {len(rows)} properties hold; {states:,} states in {seconds:.1f} s"
-            f" ({states / seconds:,.0f} a second on {args.cores} cores)."
-        )
+        print(f"{len(rows) - len(refuted)} of {len(rows)} properties hold; {teller.summary(args.cores)}.")
     return REFUTED if refuted else HOLDS
+
+
+def _undecided(args: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
+    """What a run found before it was stopped: a loss is a loss; all else is open."""
+    for row in rows:
+        if "states" in row:
+            row["holds"] = None if row["holds"] else False
+        else:
+            row["holds"] = True if row["holds"] else None
+    if args.json:
+        print(json.dumps({"holds": None, "properties": rows}, indent=2))
+        return
+    for row in rows:
+        print(_line(row))
+
+
+class _Teller:
+    """Says how far a run is."""
+
+    def __init__(self, loud: bool) -> None:
+        self.loud = loud
+        self.last: Progress | None = None
+        self.line = ""
+
+    def __call__(self, progress: Progress) -> None:
+        self.last = progress
+        if not self.loud:
+            return
+        count, seconds = progress.count, max(progress.seconds, 0.001)
+        line = (
+            f"{progress.done} of {progress.jobs} jobs, {count.states:,} states, {count.edges:,} edges,"
+            f" depth {count.depth}, {count.states / seconds:,.0f} states/s, {count.memory / 2**20:,.0f} MiB,"
+            f" {seconds:.0f} s"
+        )
+        if not sys.stderr.isatty():
+            print(f"  {line}{f'; done: {progress.job}' if progress.job else ''}", file=sys.stderr)
+            return
+        print(f"\r  {line.ljust(len(self.line))}", end="", file=sys.stderr, flush=True)
+        self.line = line
+
+    def end(self) -> None:
+        """Leave the line that is written over."""
+        if self.line:
+            print(file=sys.stderr)
+
+    def summary(self, cores: int) -> str:
+        """What was looked at, and how fast."""
+        if self.last is None:
+            return "all of it from the earlier run"
+        count, seconds = self.last.count, max(self.last.seconds, 0.001)
+        kept = f", {self.last.kept} of {self.last.jobs} jobs from the earlier run" if self.last.kept else ""
+        return (
+            f"{count.states:,} states and {count.edges:,} edges in {seconds:.1f} s"
+            f" ({count.states / seconds:,.0f} states a second on {cores} cores,"
+            f" at most {count.memory / 2**20:,.0f} MiB a process){kept}"
+        )
 
 
 def _rows(verdict: Verdict, wanted: Sequence[str]) -> list[dict[str, Any]]:
@@ -122,10 +194,13 @@ def _rows(verdict: Verdict, wanted: Sequence[str]) -> list[dict[str, Any]]:
     return rows
 
 
+_EXAMPLE = {True: "an example was found", False: "no example exists", None: "no example so far"}
+
+
 def _line(row: dict[str, Any]) -> str:
-    word = "holds  " if row["holds"] else "REFUTED"
+    word = {True: "holds  ", False: "REFUTED", None: "open   "}[row["holds"]]
     if "states" not in row:
-        return f"{word} {row['property']:<34} {'an example was found' if row['holds'] else 'no example exists'}"
+        return f"{word} {row['property']:<34} {_EXAMPLE[row['holds']]}"
     worst = f"  worst block {row['worst_block']} ({row['worst_where']})" if row["worst_block"] is not None else ""
     return f"{word} {row['property']:<34} {row['cases']:6,} cases {row['states']:11,} states{worst}"
 
@@ -149,17 +224,6 @@ def _write(args: argparse.Namespace, refuted: list[Verdict]) -> None:
         args.trace.write_text(json.dumps(as_json(refuted[0].trace), indent=2) + "\n", encoding="utf-8")
     if args.mermaid:
         args.mermaid.write_text(mermaid(refuted[0].trace), encoding="utf-8")
-
-
-def _progress(args: argparse.Namespace) -> Any:
-    """Say on a terminal what is done."""
-    if args.json or not sys.stderr.isatty():
-        return None
-
-    def say(name: str, states: int, seconds: float) -> None:
-        print(f"  {name}: {states:,} states, {seconds:.1f} s", file=sys.stderr)
-
-    return say
 
 
 def _variants(args: argparse.Namespace, specification: Specification) -> int:

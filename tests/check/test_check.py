@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import shutil
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from superscalar_ref.check.arena import Arena
 from superscalar_ref.check.configurations import Configuration, allowed_choices, load_configurations, tight_values
 from superscalar_ref.check.explore import Explorer
 from superscalar_ref.check.game import solve
-from superscalar_ref.check.judge import KNOWN, SOMETIMES, Design, judge
+from superscalar_ref.check.judge import KNOWN, SOMETIMES, Design, Progress, judge
 from superscalar_ref.check.reasons import reason, removals
 from superscalar_ref.check.situations import arena, counts, held, policy
 from superscalar_ref.check.trace import Trace, as_json, mermaid, story
@@ -280,6 +281,98 @@ def test_a_search_that_did_not_finish_is_not_a_pass(capsys: pytest.CaptureFixtur
     said = capsys.readouterr()
     assert "unfinished: 1 of" in said.err
     assert "holds" not in said.out
+
+
+RUN = ["check", "--config", "slow-blocks", "--property", "P-KIT-COMPLETE", "--cores"]
+
+
+@pytest.mark.parametrize("cores", ["1", "2"])
+def test_a_run_that_was_stopped_goes_on_to_the_verdicts_of_one_that_was_not(
+    cores: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "build" / "resume.json"
+    assert main([*RUN, cores, "--json"]) == 0
+    whole = json.loads(capsys.readouterr().out)
+    stops = 0
+    while (code := main([*RUN, cores, "--json", "--resume", str(file), "--seconds", "0"])) == 3:
+        stops += 1
+        so_far = json.loads(capsys.readouterr().out)
+        assert so_far["holds"] is None
+        assert not any(row["holds"] for row in so_far["properties"] if "states" in row)
+        assert stops < 20
+    assert code == 0
+    assert stops > 0
+    assert json.loads(capsys.readouterr().out) == whole
+    # Everything is in the file now: nothing is searched again.
+    assert main([*RUN, cores, "--resume", str(file)]) == 0
+    assert "all of it from the earlier run" in capsys.readouterr().out
+
+
+def test_another_table_uses_nothing_of_an_earlier_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, copy = tmp_path / "resume.json", tmp_path / "spec"
+    shutil.copytree(SPEC, copy)
+    arguments = [*RUN, "1", "--spec", str(copy), "--resume", str(file), "--property", "P-EXIT-ALWAYS"]
+    assert main(arguments) == 0
+    table = copy / "machines" / "session.toml"
+    table.write_text(table.read_text(encoding="utf-8").replace('"children_complete", ', ""), encoding="utf-8")
+    capsys.readouterr()
+    assert main(arguments) == 1
+    said = capsys.readouterr()
+    assert "of other tables or other code" in said.err
+    assert "REFUTED P-EXIT-ALWAYS" in said.out
+    # A loss is not kept: the next run finds it again, with its trace.
+    assert main(arguments) == 1
+    assert "4 lost" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"version": 1}', "\x00"])
+def test_a_damaged_resume_file_is_one_line_and_exit_2(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "resume.json"
+    file.write_text(text, encoding="utf-8")
+    assert main([*RUN, "1", "--resume", str(file)]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "resume.json" in error
+    assert file.read_text(encoding="utf-8") == text
+
+
+def test_an_interrupt_says_what_is_decided_and_ends_what_it_started(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from superscalar_ref.commands.check import _Teller
+
+    def interrupt(self: _Teller, progress: Progress) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_Teller, "__call__", interrupt)
+    file = tmp_path / "resume.json"
+    before = set(multiprocessing.active_children())
+    assert main([*RUN, "2", "--resume", str(file)]) == 130
+    said = capsys.readouterr()
+    assert "unfinished: 1 of" in said.err
+    assert "holds" not in said.out
+    assert set(multiprocessing.active_children()) <= before
+    monkeypatch.undo()
+    assert main([*RUN, "2", "--resume", str(file)]) == 0
+    assert "1 of" in capsys.readouterr().out
+
+
+def test_the_progress_is_what_was_searched(specification: Specification) -> None:
+    told: list[Progress] = []
+    judge(design(specification, "slow-blocks"), ["P-EXIT-ALWAYS"], told.append)
+    assert [progress.done for progress in told if progress.job] == list(range(1, told[-1].jobs + 1))
+    states = [progress.count.states for progress in told]
+    assert states == sorted(states)
+    last = told[-1].count
+    assert last.states > 0
+    assert last.edges > 0
+    assert last.depth > 0
+    assert last.memory > 1 << 20
+    again: list[Progress] = []
+    judge(design(specification, "slow-blocks"), ["P-EXIT-ALWAYS"], again.append, cores=2)
+    assert (again[-1].count.states, again[-1].count.edges) == (last.states, last.edges)
 
 
 def test_json_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
