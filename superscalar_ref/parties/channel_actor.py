@@ -331,6 +331,8 @@ class ChannelActor:
         answers = link is not None and envelope.receiver_epoch == link.epoch
         if given <= self._peer_epochs and (self.channel.synced or not answers):
             return  # Late or doubled: the peer has begun a newer connection, or this one is under way.
+        if link is not None and envelope.receiver_epoch not in ("", link.epoch) and not self.terms.i_opened:
+            return  # The peer had not heard of this connection yet. One side waits, or they would chase each other.
         if answers and self.channel.synced:
             # A late letter was taken for the peer's newest; no nonce of this connection has signed if nothing came yet.
             answers = self._resume_connection()
