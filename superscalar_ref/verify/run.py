@@ -18,6 +18,7 @@ from superscalar_ref.report.result import (
 )
 from superscalar_ref.spec.load import load_specification
 from superscalar_ref.verify.build import build_factory
+from superscalar_ref.verify.channels import pay_and_close
 from superscalar_ref.verify.close import close_together
 from superscalar_ref.verify.example import Example, load_example
 from superscalar_ref.verify.exits import exit_alone
@@ -65,6 +66,9 @@ def verify(path: Path, progress: Progress, watch: Watch) -> VerifyResult:
         sales = sell_and_poison(example, progress)
         keep(sales.checks)
         trials.extend(sales.trials)
+        channels = pay_and_close(scene)
+        keep(channels.checks)
+        trials.extend(channels.trials)
         refused, trial = refuse_all(scene)
         keep(refused)
         trials.append(trial)
