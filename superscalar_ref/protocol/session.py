@@ -120,7 +120,7 @@ def children_complete(session: Session, event: Event) -> bool:
 
 @RULES.guard
 def only_superseded(session: Session, event: Event) -> bool:
-    """Whether a poison comes after what supersedes the state that it poisons (D-10, P-POISON-ONLY-SUPERSEDED)."""
+    """Whether a poison comes after what supersedes the state that it poisons (D-10)."""
     task = session.task
     return not task.poisons or (bool(task.after) and task.after <= session.held)
 

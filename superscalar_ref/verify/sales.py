@@ -224,7 +224,7 @@ def _never_signed(parties: Parties, new: str) -> Check:
         "nobody signs the poison of the newest state",
         refused,
         said[0],
-        ("SES-5", "P-POISON-ONLY-SUPERSEDED"),
+        ("SES-5", "D-10"),
     )
 
 
@@ -290,7 +290,7 @@ def _refused_by_core(parties: Parties, trial: Trial, old: str, new: str) -> Iter
             f"Core refuses {says}",
             word in said,
             said,
-            ("P-POISON-ONLY-SUPERSEDED",),
+            ("D-10",),
         )
 
 
