@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from superscalar_ref.parties.channel_actor import channel_machine
 from superscalar_ref.protocol.participant import machines
 from superscalar_ref.report.result import (
     Check,
@@ -92,14 +93,17 @@ def verify(path: Path, progress: Progress, watch: Watch) -> VerifyResult:
 def _tables() -> Check:
     specification = load_specification()
     bound = machines()
-    rows = sum(len(machine.table.transitions) for machine in (bound.session, bound.client, bound.factory, bound.stock))
+    tables = [machine.table for machine in (bound.session, bound.client, bound.factory, bound.stock, channel_machine())]
+    rows = sum(len(table.transitions) for table in tables)
+    idle = {machine.name for machine in specification.machines} - {table.name for table in tables}
     return Check(
         "tables/load",
         "tables",
-        "all tables of spec/ load, agree with one another and with the functions that they name",
-        True,
-        f"{len(specification.machines)} machines with {rows} transitions,"
-        f" {len(specification.parameters.constraints)} constraints",
+        "all tables of spec/ load, agree with one another and with the functions that they name, and drive a party",
+        not idle,
+        f"no party is driven by: {', '.join(sorted(idle))}"
+        if idle
+        else f"{len(tables)} machines with {rows} transitions, {len(specification.parameters.constraints)} constraints",
     )
 
 
