@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
+import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
 from superscalar_ref import __version__
-from superscalar_ref.errors import SuperscalarError
+from superscalar_ref.errors import InputError, SuperscalarError, one_line
 
 COMMANDS = {
     "verify": "build, sign, fund, exit and attack a factory on Bitcoin Core's consensus code",
@@ -32,11 +34,12 @@ class OneLineParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong with the arguments, and leave with exit code 2."""
-        self.exit(2, f"{self.prog}: {message} [see {self.prog} --help]\n")
+        self.exit(2, one_line(f"{self.prog}: {message} [see {self.prog} --help]") + "\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 well, 1 something is off, 2 bad input."""
+    _write_any_letter()
     arguments = list(sys.argv[1:] if argv is None else argv)
     parser = OneLineParser(prog="superscalar-ref", description="The specification of SuperScalar that runs.")
     parser.add_argument("--version", action="version", version=f"superscalar-ref {__version__}")
@@ -49,15 +52,46 @@ def main(argv: Sequence[str] | None = None) -> int:
             module.configure(sub)
     args = parser.parse_args(arguments)
     try:
-        return int(module.run(args))
+        code = int(module.run(args))
+        # Here, where a failure can still be said.
+        print(end="", flush=True)
     except SuperscalarError as error:
-        print(f"superscalar-ref {args.command}: {error}", file=sys.stderr)
+        _say(args.command, str(error))
         return error.exit_code
     except BrokenPipeError:
+        _drop_output()
+        return 1
+    except OSError as error:
+        why = error.strerror or str(error)
+        if error.filename is not None:
+            wrong = InputError(str(error.filename), why, "file")
+            _say(args.command, str(wrong))
+            return wrong.exit_code
+        _drop_output()
+        _say(args.command, f"the output cannot be written: {why}")
         return 1
     except KeyboardInterrupt:
-        print(f"superscalar-ref {args.command}: interrupted", file=sys.stderr)
+        _say(args.command, "interrupted")
         return 130
+    return code
+
+
+def _say(command: str, text: str) -> None:
+    print(one_line(f"superscalar-ref {command}: {text}"), file=sys.stderr)
+
+
+def _write_any_letter() -> None:
+    """Write as an escape what the terminal's encoding lacks."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _drop_output() -> None:
+    """Send what is still buffered nowhere, so that Python does not fail on it once more at its end."""
+    own = sys.__stdout__
+    if own is not None and sys.stdout is own:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), own.fileno())
 
 
 if __name__ == "__main__":

@@ -99,3 +99,8 @@ class ChainError(SuperscalarError):
 
 class DurabilityError(SuperscalarError):
     """A record could not be made durable: what depends on it must not be sent."""
+
+
+def one_line(text: str) -> str:
+    """Return the text on one line that any terminal can show: a name from outside may hold anything."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from superscalar_ref.conformance.results import FileResult, Outcome
-from superscalar_ref.errors import InputError
+from superscalar_ref.errors import InputError, one_line
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
             result = check_file(path)
         except InputError as error:
             errors.append(error)
-            print(_line(f"superscalar-ref vectors: {error}"), file=sys.stderr)
+            print(one_line(f"superscalar-ref vectors: {error}"), file=sys.stderr)
             continue
         results.append(result)
         _print(result)
@@ -51,17 +51,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _print(result: FileResult) -> None:
-    print(_line(f"{result.file}: {result.form}"))
+    print(one_line(f"{result.file}: {result.form}"))
     for case in result.cases:
         detail = f": {case.detail}" if case.detail else ""
         comment = f"  ({case.comment})" if case.comment else ""
-        print(_line(f"  {case.case}: {case.outcome}{detail}{comment}"))
+        print(one_line(f"  {case.case}: {case.outcome}{detail}{comment}"))
     print(f"  {_counts([result])}")
-
-
-def _line(text: str) -> str:
-    """One line that any terminal can show: what a file says may hold anything."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _counts(results: Sequence[FileResult]) -> str:

@@ -233,6 +233,9 @@ def _amounts(document: Document, example: Example) -> None:
         if 0 < client.reserve < dust:
             place = str(document.place("clients", number, "reserve_sat"))
             raise InputError(place, f"{client.reserve} sat of {client.name} are dust: less than {dust} sat", "R-DUST")
+        if client.reserve > BLOCK_REWARD_SAT:
+            place = str(document.place("clients", number, "reserve_sat"))
+            raise InputError(place, f"one regtest block pays {BLOCK_REWARD_SAT} sat at most", "block reward")
     if example.stock < 2 * dust:
         place = str(document.place("factory", "stock_sat"))
         raise InputError(place, f"a stock of {example.stock} sat is dust: less than {2 * dust} sat", "R-DUST")

@@ -46,6 +46,11 @@ BAD: dict[str, tuple[Callable[[], str], str, str]] = {
         "needs",
     ),
     "a coin no block pays": (with_("10_000_000", "5_100_000_000"), "block reward", "5000000000"),
+    "a reserve no block pays": (
+        with_("reserve_sat = 20_000", "reserve_sat = 5_000_000_001"),
+        "block reward",
+        "5000000000",
+    ),
     "a dusty balance": (with_("balance_sat = 50_000", "balance_sat = 100"), "R-DUST", "alice"),
     "a dusty channel": (
         lambda: TEXT.replace("balance_sat = 5_000\n", "balance_sat = 0\n").replace(
