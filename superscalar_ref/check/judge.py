@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from superscalar_ref.check import ceremony
+from superscalar_ref.check import ceremony, lives
 from superscalar_ref.check.arena import Arena
 from superscalar_ref.check.configurations import Configuration, Values, allowed_choices, tight_values
 from superscalar_ref.check.explore import Explorer, Reached, Scene
@@ -54,7 +54,8 @@ CLIENT = ("P-EXIT-ALWAYS", "P-EXIT-INSURED", "P-EXIT-BEFORE-END", "P-ABSENT-CLIE
 BOTH = ("P-NEWEST-WINS", "P-NO-THEFT", "P-STRATEGY-WINS", "P-KIT-COMPLETE", "P-VALUE-CONSERVED")
 STATIC = ("P-BLAST-BOUNDED",)
 SOMETIMES = "-SOMETIMES"
-KNOWN = (*CLIENT, "P-LSP-EXIT", *BOTH, *STATIC, *CEREMONIES)
+LIVES = lives.PROPERTIES
+KNOWN = (*CLIENT, "P-LSP-EXIT", *BOTH, *STATIC, *CEREMONIES, *LIVES)
 """Every property that is decided here; each has a ``sometimes`` of the same name with ``-SOMETIMES``."""
 
 
@@ -89,11 +90,13 @@ class Progress:
 
 @dataclass(frozen=True)
 class Job:
-    """One hero in one configuration, or the ceremonies (no hero)."""
+    """One hero in one configuration, or one of the searches that have none."""
 
     configuration: Configuration | None
     choices: tuple[tuple[str, str], ...] = ()
     hero: str = ""
+    search: str = "ceremonies"
+    """Without a configuration: ceremonies or lives."""
     default: bool = True
     """Whether the words are the specification's defaults."""
 
@@ -101,7 +104,7 @@ class Job:
     def name(self) -> str:
         """For people."""
         if self.configuration is None:
-            return "ceremonies"
+            return self.search
         words = "" if self.default else " " + "/".join(word for _, word in self.choices)
         return f"{self.configuration.id}{words} {self.hero}"
 
@@ -152,6 +155,8 @@ def jobs(design: Design, properties: Iterable[str]) -> list[Job]:
     found: list[Job] = []
     if wanted & set(CEREMONIES):
         found.append(Job(None))
+    if wanted & set(LIVES):
+        found.append(Job(None, search="lives"))
     parameters = design.specification.parameters
     fixed = {"stock_lock": str(parameters["stock_lock"].default)}
     on_choices = wanted & {"P-EXIT-ALWAYS", "P-LSP-EXIT", "P-EXIT-BEFORE-END", *BOTH}
@@ -162,9 +167,9 @@ def jobs(design: Design, properties: Iterable[str]) -> list[Job]:
             words = tuple((name, word) for name, word in choices.items() if name != "stock_lock")
             # The least of the symmetrical clients stands for all of them.
             if wanted & {*CLIENT, *BOTH, *STATIC}:
-                found.append(Job(configuration, words, configuration.clients[0], number == 0))
+                found.append(Job(configuration, words, configuration.clients[0], default=number == 0))
             if wanted & {"P-LSP-EXIT", *BOTH}:
-                found.append(Job(configuration, words, LSP, number == 0))
+                found.append(Job(configuration, words, LSP, default=number == 0))
     return found
 
 
@@ -178,7 +183,7 @@ def run_job(
     meter = meter or Meter()
     wanted = {name.removesuffix(SOMETIMES) for name in properties}
     if job.configuration is None:
-        return _ceremonies(design, wanted, quick, meter)
+        return _searched(design, job.search, wanted, quick, meter)
     values: Values = tight_values(design.specification.parameters, job.configuration, dict(job.choices))
     world = World(job.configuration, values, job.hero, design.plot)
     return list(_Bench(design, job, world, wanted, quick, meter).verdicts())
@@ -277,20 +282,31 @@ class _Work:
         return run_job(self.design, job, self.properties, self.quick, meter)
 
 
-def _ceremonies(design: Design, wanted: set[str], quick: bool, meter: Meter) -> list[Verdict]:
+def _searched(design: Design, search: str, wanted: set[str], quick: bool, meter: Meter) -> list[Verdict]:
+    """What a search without a chain of its own says about those of ``wanted`` that it decides."""
     until = frozenset(wanted) if quick else frozenset()
-    found = ceremony.explore(design.tables().session, 2, design.plot.nonce_survives_crash, until, meter)
+    tables = design.tables()
+    properties: tuple[str, ...]
+    if search == "lives":
+        properties = LIVES
+        found = lives.explore(tables.client, tables.factory, until, meter)
+    else:
+        properties = CEREMONIES
+        found = ceremony.explore(tables.session, 2, design.plot.nonce_survives_crash, until, meter)
     verdicts = []
-    for name in CEREMONIES:
+    for name in properties:
         if name not in wanted:
             continue
         way = found.broken.get(name)
-        trace = None
+        trace, holds = None, way is None
         if way is not None:
-            note = f"{name.removeprefix('P-').lower().replace('-', ' ')}: broken after these steps."
-            trace = Trace(name, ceremony.ME, "ceremonies", (), 1, 0, way, (), (), None, note)
+            told = f"{name.removeprefix('P-').lower().replace('-', ' ')}: broken after these steps."
+            hero = ceremony.ME
+            if search == "lives":
+                way, told, hero = way[:-1], f"{way[-1][0].upper()}{way[-1][1:]}.", lives.hero(way)
+            trace = Trace(name, hero, search, (), 1, 0, way, (), (), None, told)
         verdicts.append(
-            Verdict(name, way is None, 1, found.states, found.edges, trace=trace, examples=int(name in found.seen))
+            Verdict(name, holds, 1, found.states, found.edges, trace=trace, examples=int(name in found.seen))
         )
     return verdicts
 

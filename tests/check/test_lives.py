@@ -1,0 +1,82 @@
+"""A life beside what is true: the tables hold, and each rule that is taken away is missed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from superscalar_ref.check import lives
+from superscalar_ref.check.ceremony import Ceremonies
+from superscalar_ref.check.configurations import load_configurations
+from superscalar_ref.check.judge import Design
+from superscalar_ref.check.reasons import removals
+from superscalar_ref.protocol.participant import machines
+from superscalar_ref.protocol.strategy import load_strategy
+from superscalar_ref.spec.load import load_specification
+
+
+@pytest.fixture(scope="module")
+def design() -> Design:
+    return Design(load_specification(), load_strategy(), load_configurations())
+
+
+def searched(design: Design) -> Ceremonies:
+    tables = design.tables()
+    return lives.explore(tables.client, tables.factory)
+
+
+def test_the_tables_hold_and_nothing_holds_for_want_of_cases() -> None:
+    found = lives.explore(machines().client, machines().factory)
+    assert found.broken == {}
+    assert set(found.seen) == set(lives.PROPERTIES)
+    assert found.states > 3000
+
+
+@pytest.mark.parametrize(
+    ("identity", "breaks"),
+    [
+        *((row, lives.FINAL) for row in ("CLI-4", "CLI-9", "CLI-16", "CLI-17", "CLI-19", "CLI-21")),
+        *((row, lives.FINAL) for row in ("FAC-9", "FAC-21", "FAC-23")),
+        ("exit_within_ceiling", lives.TERMS),
+        ("locks_outlast_absence", lives.TERMS),
+        ("end_default_accepted", lives.TERMS),
+        ("capacity_not_less", lives.TERMS),
+        ("version_is_newer", lives.TERMS),
+        ("poison_held", lives.COUNTS),
+        ("link_held", lives.COUNTS),
+        ("same_plan", lives.LEFT_OUT),
+        ("every_client_agreed", lives.LEFT_OUT),
+        ("every_kit_complete", lives.LEFT_OUT),
+        ("own_kit_held", lives.LEFT_OUT),
+        ("kit_of_this_version", lives.LEFT_OUT),
+        ("index_left", lives.INDEX),
+        ("active_period_over", lives.CLOCK),
+        ("end_passed", lives.CLOCK),
+    ],
+)
+def test_each_guard_is_missed(design: Design, identity: str, breaks: str) -> None:
+    """The first removal is that of the row's first guard, or of the guard wherever it is."""
+    removal = next(removals(design, identity))
+    assert "guard" in removal.says
+    assert removal.design is not None
+    way = searched(removal.design).broken[breaks]
+    assert way
+    assert all(step for step in way)
+
+
+@pytest.mark.parametrize(
+    ("identity", "breaks"),
+    [
+        *((row, lives.ACCOUNT) for row in ("CLI-11", "CLI-12", "CLI-13", "CLI-14", "CLI-15")),
+        *((row, lives.ENDS) for row in ("CLI-9", "CLI-16", "CLI-17", "CLI-19", "CLI-21", "FAC-22", "FAC-23")),
+    ],
+)
+def test_each_row_that_follows_the_chain_is_missed(design: Design, identity: str, breaks: str) -> None:
+    whole = design.specification
+    tables = tuple(
+        replace(table, transitions=tuple(row for row in table.transitions if row.id != identity))
+        for table in whole.machines
+    )
+    without = replace(design, specification=replace(whole, machines=tables))
+    assert breaks in searched(without).broken
