@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 from superscalar_ref.check.judge import KNOWN, SOMETIMES, Design, judge
 from superscalar_ref.check.verdict import Verdict
 from superscalar_ref.errors import InputError, SuperscalarError
-from superscalar_ref.spec.source import Place
+from superscalar_ref.spec.location import spec_directory
+from superscalar_ref.spec.source import Place, read_document
 from superscalar_ref.spec.table import Patch, Variant
 from superscalar_ref.spec.variants import apply_variant
 
@@ -78,6 +81,24 @@ def _patched(design: Design, says: str, **patch: str) -> Removal:
         return Removal(says, replace(design, specification=apply_variant(design.specification, variant)))
     except SuperscalarError as error:
         return Removal(says, None, str(error))
+
+
+def unnoticed(design: Design, identity: str, directory: Path | None = None) -> str:
+    """What ``spec/unnoticed.toml`` says about an id that no search misses: why, and the test that does miss it.
+
+    Empty when it says nothing. Raises ``SpecError`` when the file cannot be read.
+    """
+    owners = {
+        machine.name
+        for machine in design.specification.machines
+        for row in machine.transitions
+        if identity == row.id or identity in row.guards
+    }
+    rows: Any = read_document(spec_directory(directory) / "unnoticed.toml").data.get("unnoticed", [])
+    for row in rows:
+        if identity in row.get("ids", ()) or owners & set(row.get("machines", ())):
+            return f"{row['why']} It is missed by {row['test']}."
+    return ""
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,12 @@ import argparse
 import json
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from superscalar_ref.errors import InputError
+
+if TYPE_CHECKING:
+    from superscalar_ref.check.judge import Design
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -60,19 +64,18 @@ def run(args: argparse.Namespace) -> int:
         elif outcome.idle:
             print(f"  nothing is lost, because something never happens any more: {', '.join(outcome.idle)}")
         else:
-            print("  no game notices. " + _elsewhere(args))
+            print("  no search notices. " + _elsewhere(args, design))
         print()
     if args.json:
         print(json.dumps({"id": args.id, "removals": rows}, indent=2))
     return 0 if found else 1
 
 
-def _elsewhere(args: argparse.Namespace) -> str:
+def _elsewhere(args: argparse.Namespace, design: Design) -> str:
     if not args.id.startswith("R-"):
-        return (
-            "What it is for is not part of these games (reorgs, delays, blame, the client's own account of what is on"
-            " chain), or another rule does it too."
-        )
+        from superscalar_ref.check.reasons import unnoticed  # noqa: PLC0415
+
+        return unnoticed(design, args.id, args.spec) or "Neither does anything that the specification names."
     from superscalar_ref.check.proofs import why_constraint  # noqa: PLC0415  # z3 is slow to import
 
     losses = why_constraint(args.id, args.spec).losses

@@ -80,3 +80,21 @@ def test_each_row_that_follows_the_chain_is_missed(design: Design, identity: str
     )
     without = replace(design, specification=replace(whole, machines=tables))
     assert breaks in searched(without).broken
+
+
+def test_what_no_search_misses_is_named_with_the_test_that_does(design: Design) -> None:
+    from pathlib import Path
+
+    from superscalar_ref.check.reasons import unnoticed
+
+    root = Path(__file__).parents[2]
+    for machine in design.specification.machines:
+        if machine.name not in ("session", "client", "factory", "stock"):
+            continue
+        for row in machine.transitions:
+            for name in (row.id, *row.guards):
+                said = unnoticed(design, name)
+                assert said, name
+                assert (root / said.rsplit(" ", 1)[1].rstrip(".")).is_file()
+    assert "lost, doubled or late" in unnoticed(design, "nonce_is_first")
+    assert unnoticed(design, "NOWHERE-1") == ""
