@@ -32,6 +32,8 @@ Partial = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 Signature = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{128}\Z")]
 Script = Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{2}){1,64}\Z")]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+Label = Annotated[str, msgspec.Meta(min_length=1, max_length=8192)]
+"""A version or a transaction: it holds each counter of the tree, and 127 clients can stand under 2,000 of them."""
 Amount = Annotated[int, msgspec.Meta(ge=0, le=21_000_000 * 100_000_000)]
 Height = Annotated[int, msgspec.Meta(ge=0, le=499_999_999)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
@@ -110,7 +112,7 @@ class Join:
 class Proposal:
     """LSP → client: the terms, the contents, the LSP's side of this client's channel, the funding output's script."""
 
-    label: Name
+    label: Label
     terms: TermsForm
     contents: Mapping[Name, LeafContents]
     points: PointsForm
@@ -125,7 +127,7 @@ class Proposal:
 class Update:
     """LSP → client: the next version of ``node`` and of what is below it."""
 
-    label: Name
+    label: Label
     node: Name
     versions: Mapping[Name, Count]
     """Index of each DW node on the path to ``node`` and below it."""
@@ -141,7 +143,7 @@ class Update:
 class Close:
     """LSP → client: a cooperative close by these contents."""
 
-    label: Name
+    label: Label
     attempt: Count
     versions: Mapping[Name, Count]
     contents: Mapping[Name, LeafContents]
@@ -151,8 +153,8 @@ class Close:
 class Agreement:
     """Client → LSP: agreed, to a plan with this digest."""
 
-    label: Name
-    digest: Name
+    label: Label
+    digest: Label
 
 
 @dataclass(frozen=True)
@@ -167,7 +169,7 @@ class Nonces:
     """Signer → collector: public nonces, by transaction."""
 
     attempt: Count
-    nonces: Mapping[Name, PublicNonce]
+    nonces: Mapping[Label, PublicNonce]
 
 
 @dataclass(frozen=True)
@@ -175,7 +177,7 @@ class AggregateNonces:
     """Collector → signer: aggregate nonces, by transaction."""
 
     attempt: Count
-    nonces: Mapping[Name, PublicNonce]
+    nonces: Mapping[Label, PublicNonce]
 
 
 @dataclass(frozen=True)
@@ -183,21 +185,21 @@ class Partials:
     """Signer → collector: partial signatures, by transaction."""
 
     attempt: Count
-    partials: Mapping[Name, Partial]
+    partials: Mapping[Label, Partial]
 
 
 @dataclass(frozen=True)
 class Signatures:
     """Collector → signer: complete signatures, by transaction."""
 
-    signatures: Mapping[Name, Signature]
+    signatures: Mapping[Label, Signature]
 
 
 @dataclass(frozen=True)
 class KitComplete:
     """Client → LSP: the kit of this version is complete and durable; the point for the next version's commitment."""
 
-    label: Name
+    label: Label
     next_commitment_point: Point
 
 
@@ -205,7 +207,7 @@ class KitComplete:
 class UpdateAborted:
     """LSP → client: this version is given up."""
 
-    label: Name
+    label: Label
 
 
 @dataclass(frozen=True)
@@ -230,13 +232,13 @@ class PointPair:
 class Sale:
     """LSP → every client of a stock: the next link of its chain."""
 
-    label: Name
-    state: Name
+    label: Label
+    state: Label
     """The leaf's state on which the chain hangs."""
     stock: Count
     """Index of the stock output among that state's outputs."""
     serial: Count
-    parent: Name
+    parent: Label
     """The state, or the link, whose stock output is spent."""
     buyer: Name
     to_client: Amount
@@ -250,7 +252,7 @@ class Sale:
 class BeginSale:
     """LSP → client: open (again) every session of this sale that is not complete, as this attempt."""
 
-    label: Name
+    label: Label
     attempt: Count
 
 
@@ -258,21 +260,21 @@ class BeginSale:
 class LinkHeld:
     """Client → LSP: the link, and everything on it that this client is to hold, is complete and durable."""
 
-    label: Name
+    label: Label
 
 
 @dataclass(frozen=True)
 class PaymentRequest:
     """LSP → buyer: the sale is complete; let the payment settle."""
 
-    label: Name
+    label: Label
 
 
 @dataclass(frozen=True)
 class Payment:
     """Buyer → LSP: stands for the payment over Lightning that settles now."""
 
-    label: Name
+    label: Label
 
 
 @dataclass(frozen=True)
@@ -287,7 +289,7 @@ class SaleRefused:
 class SaleAborted:
     """LSP → client: this sale is given up."""
 
-    label: Name
+    label: Label
 
 
 @dataclass(frozen=True)

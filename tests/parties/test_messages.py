@@ -199,3 +199,10 @@ def test_damage_is_refused_or_understood_but_never_a_traceback(damage: tuple[int
     assert all("\n" not in alert for alert in outbox.alerts)
     check_consistent(play)
     play.restart(letter.to)
+
+
+def test_the_close_of_the_greatest_factory_can_be_named() -> None:
+    """A close's name holds every counter: 127 leaves and all that is above them."""
+    name = f"close:{'.'.join(['15'] * 2_000)}#1"
+    for message in (m.Nonces(1, {name: "00" * 66}), m.Partials(1, {name: "00" * 32}), m.Signatures({name: "00" * 64})):
+        assert m.decode(m.encode(message), "c0") == message
