@@ -15,7 +15,12 @@ def close_together(scene: Scene) -> tuple[Check, Trial]:
         watchers = [scene.watch(actor, trial) for actor in parties.everyone()]
         parties.wire.post(parties.lsp.name, parties.lsp.close())
         parties.wire.run()
-        (name,) = [n for n in parties.lsp.held if n.startswith("close:")]
+        names = [n for n in parties.lsp.held if n.startswith("close:")]
+        if len(names) != 1:
+            parties.close()
+            said = parties.wire.alerts[0] if parties.wire.alerts else f"the LSP is '{parties.lsp.life.status}'"
+            return _check(f"not signed: {said}", passed=False), trial
+        (name,) = names
         template = parties.lsp.factory.templates[name]
         transaction = parties.wire.broadcasts.pop()
         height = trial.mine(Named(name, "close", transaction, template.fee))
@@ -37,12 +42,15 @@ def close_together(scene: Scene) -> tuple[Check, Trial]:
     if not trial.conserved():
         problems.append("value is not conserved")
     detail = f"one transaction of {transaction.vbytes} vbytes and {template.fee} sat at height {height}"
-    check = Check(
+    return _check(problems[0] if problems else detail, passed=not problems), trial
+
+
+def _check(detail: str, *, passed: bool) -> Check:
+    return Check(
         "close/together",
         "close",
         "a cooperative close pays every client its balance in one transaction",
-        not problems,
-        problems[0] if problems else detail,
+        passed,
+        detail,
         ("CLI-8", "FAC-20"),
     )
-    return check, trial

@@ -13,6 +13,8 @@ from superscalar_ref.chain.interface import Mined
 from superscalar_ref.chain.kernel import KernelLedger
 from superscalar_ref.cli import main
 from superscalar_ref.errors import ChainError
+from superscalar_ref.parties.actor import Outbox
+from superscalar_ref.parties.lsp import LspActor
 from superscalar_ref.report.result import VerifyResult
 from superscalar_ref.verify.run import verify
 
@@ -139,3 +141,12 @@ def test_a_chain_that_refuses_a_commitment_fails_that_exit_and_says_why(
     out = capsys.readouterr().out
     assert "a made-up reason" in out
     assert "exit/ann" in out
+
+
+def test_a_close_that_nobody_signs_fails_the_run_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LspActor, "close", lambda self: Outbox())
+    result = run(example(tmp_path, "[2]", 1))
+    close = next(check for check in result.checks if check.id == "close/together")
+    assert not result.passed
+    assert not close.passed
+    assert "not signed" in close.detail
