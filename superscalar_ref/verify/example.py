@@ -25,7 +25,7 @@ from superscalar_ref.protocol.blueprint import (
 )
 from superscalar_ref.protocol.shape import NodeKind, Shape, Tree, grow, stock_groups
 from superscalar_ref.protocol.transaction import Outpoint
-from superscalar_ref.protocol.weight import key_path_vbytes
+from superscalar_ref.protocol.weight import key_path_vbytes, lock_path_vbytes
 from superscalar_ref.spec.load import load_parameters
 from superscalar_ref.spec.parameters import Parameters
 from superscalar_ref.spec.schema import check_schema
@@ -35,6 +35,8 @@ LEAST_HEIGHT = 102
 """The first height at which a coinbase of a fresh regtest chain can be spent for certain."""
 BLOCK_REWARD_SAT = 50 * 100_000_000
 """What one early block of the regtest chain pays: no coin of the example can be larger."""
+LEAST_RESERVE_SAT = 1_000
+"""A smaller coin cannot pay for a commitment and its child, and leave an output that is not dust."""
 DEFAULTS: dict[str, int] = {"lsp_coin_sat": 10_000_000, "stock_sat": 100_000, "start_height": 120}
 
 
@@ -230,12 +232,18 @@ def _amounts(document: Document, example: Example) -> None:
             place = str(document.place("clients", number))
             problem = f"the channel of {client.name} holds {capacity} sat, at least {2 * dust} sat are needed"
             raise InputError(place, problem, "R-DUST")
-        if 0 < client.reserve < dust:
+        if 0 < client.reserve < LEAST_RESERVE_SAT:
             place = str(document.place("clients", number, "reserve_sat"))
-            raise InputError(place, f"{client.reserve} sat of {client.name} are dust: less than {dust} sat", "R-DUST")
+            problem = f"{client.reserve} sat of {client.name} cannot pay for a child: at least {LEAST_RESERVE_SAT} sat"
+            raise InputError(place, problem, "R-FEE")
         if client.reserve > BLOCK_REWARD_SAT:
             place = str(document.place("clients", number, "reserve_sat"))
             raise InputError(place, f"one regtest block pays {BLOCK_REWARD_SAT} sat at most", "block reward")
+        sweep = example.economy().feerate * lock_path_vbytes(example.parameters.number("to_self_delay_blocks"))
+        if 0 < client.balance < sweep + dust:
+            place = str(document.place("clients", number, "balance_sat"))
+            problem = f"{client.balance} sat of {client.name} cannot pay {sweep} sat for their sweep and be no dust"
+            raise InputError(place, problem, "R-FEE")
     if example.stock < 2 * dust:
         place = str(document.place("factory", "stock_sat"))
         raise InputError(place, f"a stock of {example.stock} sat is dust: less than {2 * dust} sat", "R-DUST")

@@ -84,6 +84,7 @@ ROWS: list[tuple[str, str, str, str, str, list[tuple[str, str]]]] = [
     ("active", "close_proposal", "L", "CLI-8", "closing", [("persist", "status"), ("send", "agreement")]),
     ("closing", "close_confirmed", "chain", "CLI-9", "left", [("persist", "status")]),
     ("exiting", "close_confirmed", "chain", "CLI-9", "left", [("persist", "status")]),
+    ("waiting", "close_confirmed", "chain", "CLI-9", "left", [("persist", "status")]),
     *[
         (status, event, by, row, "exiting", [("abort", "sessions"), ("persist", "status")])
         for event, by, row in (("start_exit", "A", "CLI-10"), ("tree_confirmed", "chain", "CLI-11"))

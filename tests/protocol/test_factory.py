@@ -78,7 +78,7 @@ ROWS: list[tuple[str, str, str, str, str, list[tuple[str, str, str]]]] = [
     ("close_signing", "close_complete", "L", "FAC-20", "close_published", [*STATUS, ("broadcast", "close", "")]),
     *[
         (status, "close_confirmed", "chain", "FAC-21", "closed", STATUS)
-        for status in ("closing", "close_signing", "close_published", "expired")
+        for status in ("closing", "close_signing", "close_published", "expired", "resolving")
     ],
     *[
         (status, "tree_confirmed", "chain", "FAC-22", "resolving", DROP + STATUS)

@@ -60,7 +60,12 @@ BAD: dict[str, tuple[Callable[[], str], str, str]] = {
         "heidi",
     ),
     "a dusty stock": (with_("stock_sat = 100_000", "stock_sat = 300"), "R-DUST", "stock"),
-    "a dusty reserve": (with_("reserve_sat = 20_000", "reserve_sat = 5"), "R-DUST", "alice"),
+    "a reserve that pays nothing": (with_("reserve_sat = 20_000", "reserve_sat = 5"), "R-FEE", "alice"),
+    "a balance that cannot pay its sweep": (
+        with_("tree_feerate_sat_per_vb = 1", "tree_feerate_sat_per_vb = 50"),
+        "R-FEE",
+        "heidi",
+    ),
     "no clients": (without_clients, "clients_max", "not 0"),
     "300 clients": (many_clients(300), "clients_max", "not 300"),
     "128 clients": (many_clients(128), "clients_max", "not 128"),
