@@ -14,16 +14,21 @@ from superscalar_ref.errors import InputError
 
 if TYPE_CHECKING:
     from superscalar_ref.check.judge import Design, Progress
+    from superscalar_ref.check.proofs import Proof
     from superscalar_ref.check.verdict import Verdict
     from superscalar_ref.spec.specification import Specification
     from superscalar_ref.spec.table import Variant
 
-HOLDS, REFUTED = 0, 1
+HOLDS, REFUTED, UNFINISHED = 0, 1, 3
+LEMMA = "L-"
+"""What the ids of lemmas begin with."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("--property", metavar="ID", action="append", help="decide only this one (may be repeated)")
+    parser.add_argument(
+        "--property", metavar="ID", action="append", help="decide only this one, or this lemma (may be repeated)"
+    )
     parser.add_argument("--variant", metavar="ID", help="judge this wrong design: it must break what it says")
     parser.add_argument(
         "--variants", action="store_true", help="judge every wrong design; all must break what they say"
@@ -66,6 +71,9 @@ def _design(args: argparse.Namespace, specification: Specification) -> Design:
     from superscalar_ref.check.judge import Design  # noqa: PLC0415
     from superscalar_ref.protocol.strategy import load_strategy  # noqa: PLC0415
 
+    for name in ("session", "client", "factory", "stock"):
+        if name not in {machine.name for machine in specification.machines}:
+            raise InputError(str(args.spec or "spec"), f"there is no table '{name}'", "machines")
     configurations = load_configurations(args.spec)
     if args.config:
         known = {configuration.id for configuration in configurations}
@@ -82,10 +90,15 @@ def _baseline(args: argparse.Namespace, specification: Specification) -> int:
 
     design = _design(args, specification)
     declared = [item.id for item in specification.properties if item.id.removesuffix(SOMETIMES) in KNOWN]
-    wanted = args.property or declared
+    asked = args.property or declared
+    lemmas = [name for name in asked if name.startswith(LEMMA)]
+    wanted = [name for name in asked if not name.startswith(LEMMA)]
     for name in wanted:
         if name not in declared:
-            raise InputError("--property", f"'{name}' is none of {', '.join(declared)}", "property")
+            raise InputError("--property", f"'{name}' is none of {', '.join(declared)}, and no lemma", "property")
+    proofs = _proofs(args, lemmas)
+    if not wanted:
+        return _told(args, proofs, [], "no game was asked for")
     kept = Kept(args.resume, digest(args.spec)) if args.resume else None
     if kept is not None and kept.stale:
         print(f"{kept.path} was of other tables or other code: nothing of it is used.", file=sys.stderr)
@@ -97,21 +110,54 @@ def _baseline(args: argparse.Namespace, specification: Specification) -> int:
         unfinished, verdicts = error, list(error.verdicts)
     teller.end()
     rows = [row for verdict in verdicts for row in _rows(verdict, wanted)]
-    refuted = [row for row in rows if not row["holds"]]
     _write(args, [verdict for verdict in verdicts if verdict.trace is not None])
     if unfinished is not None:
         _undecided(args, rows)
         if kept is not None and kept.path.exists():
             print(f"What is finished is in {kept.path}: the same command goes on from there.", file=sys.stderr)
         raise unfinished
+    if args.config:
+        # A part of the configurations need not hold an example of everything.
+        rows = [row for row in rows if row["holds"] or not row["id"].endswith(SOMETIMES)]
+    return _told(args, proofs, rows, teller.summary(args.cores), verdicts)
+
+
+def _proofs(args: argparse.Namespace, lemmas: Sequence[str]) -> list[Proof]:
+    """The lemmas that were asked for by name, or, when nothing was asked for by name, all of them."""
+    from superscalar_ref.check.proofs import prove, prove_all  # noqa: PLC0415  # z3 is slow to import
+
+    if not args.property:
+        return list(prove_all(args.spec))
+    return [prove(name, args.spec) for name in lemmas]
+
+
+def _told(
+    args: argparse.Namespace,
+    proofs: Sequence[Proof],
+    rows: Sequence[dict[str, Any]],
+    summary: str,
+    verdicts: Sequence[Verdict] = (),
+) -> int:
+    """Print what was decided; the exit code."""
+    false = [row for row in rows if not row["holds"]]
+    refuted = [proof for proof in proofs if proof.verdict == "refuted"]
+    undecided = [proof for proof in proofs if proof.verdict == "unknown"]
     if args.json:
-        print(json.dumps({"holds": not refuted, "properties": rows}, indent=2))
+        told = [{"id": one.lemma, "says": one.says, "verdict": one.verdict, "story": one.lines()[1:]} for one in proofs]
+        holds = None if undecided and not (false or refuted) else not (false or refuted)
+        print(json.dumps({"holds": holds, "properties": list(rows), "lemmas": told}, indent=2))
     else:
         for row in rows:
             print(_line(row))
         _traces([verdict for verdict in verdicts if verdict.trace is not None])
-        print(f"{len(rows) - len(refuted)} of {len(rows)} properties hold; {teller.summary(args.cores)}.")
-    return REFUTED if refuted else HOLDS
+        for proof in proofs:
+            print("\n".join(proof.lines()))
+        proven = len(proofs) - len(refuted) - len(undecided)
+        print(f"{len(rows) - len(false)} of {len(rows)} properties hold; {summary}.")
+        print(f"{proven} of {len(proofs)} lemmas are proven for all parameters.")
+    if false or refuted:
+        return REFUTED
+    return UNFINISHED if undecided else HOLDS
 
 
 def _undecided(args: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
