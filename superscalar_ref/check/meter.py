@@ -12,7 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-_STATES, _EDGES, _DEPTH, _MEMORY = range(4)
+_STATES, _EDGES, _DEPTH, _MEMORY, _STOPPED = range(5)
+
+
+class StoppedError(Exception):
+    """Raised by ``add`` in a process whose run was stopped: nobody waits for its result any more."""
 
 
 @dataclass(frozen=True)
@@ -31,13 +35,15 @@ class Meter:
     """Counters that several processes add to."""
 
     def __init__(self, numbers: Any = None, watch: Callable[[], None] | None = None) -> None:
-        self.numbers = multiprocessing.Array("q", 4) if numbers is None else numbers
+        self.numbers = multiprocessing.Array("q", 5) if numbers is None else numbers
         self.watch = watch
         """Called after each addition in this process; what it raises ends the search."""
 
     def add(self, states: int, edges: int = 0, depth: int = 0) -> None:
         """Count what was just looked at."""
         with self.numbers.get_lock():
+            if self.numbers[_STOPPED]:
+                raise StoppedError
             self.numbers[_STATES] += states
             self.numbers[_EDGES] += edges
             self.numbers[_DEPTH] = max(self.numbers[_DEPTH], depth)
@@ -48,7 +54,11 @@ class Meter:
     def read(self) -> Count:
         """The numbers as they are now."""
         with self.numbers.get_lock():
-            return Count(*self.numbers[:])
+            return Count(*self.numbers[:_STOPPED])
+
+    def stop(self) -> None:
+        """End the search in every process that counts here, at its next addition."""
+        self.numbers[_STOPPED] = 1
 
 
 def _peak() -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
@@ -23,8 +22,8 @@ def run_jobs(
 ) -> Iterator[tuple[int, R]]:
     """Yield the number and the result of each job, as they are finished, or ``in_order``.
 
-    ``meter.watch`` is called again and again; what it raises, and whoever stops listening, ends all processes that this
-    run has started.
+    ``meter.watch`` is called again and again; what it raises, and whoever stops listening, ends what all processes of
+    this run are doing, at the next thing that they count.
     """
     if cores < 2 or len(todo) < 2:  # one core is one core
         for number, job in todo:
@@ -32,7 +31,6 @@ def run_jobs(
         return
     from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait  # noqa: PLC0415  # only where it is used
 
-    others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(cores, initializer=_begin, initargs=(meter.numbers,))
     try:
         waiting = {pool.submit(_there, work, job): number for number, job in todo}
@@ -51,8 +49,8 @@ def run_jobs(
             if meter.watch is not None:
                 meter.watch()
     except BaseException:
-        for child in set(multiprocessing.active_children()) - others:
-            child.terminate()
+        # Killing the processes could leave the pool waiting for ever on a job that nobody takes (CPython 3.11.2).
+        meter.stop()
         raise
     finally:
         pool.shutdown(cancel_futures=True)
