@@ -118,7 +118,7 @@ def _baseline(args: argparse.Namespace, specification: Specification) -> int:
         raise unfinished
     if args.config:
         # A part of the configurations need not hold an example of everything.
-        rows = [row for row in rows if row["holds"] or not row["id"].endswith(SOMETIMES)]
+        rows = [row for row in rows if row["holds"] or not row["property"].endswith(SOMETIMES)]
     return _told(args, proofs, rows, teller.summary(args.cores), verdicts)
 
 
