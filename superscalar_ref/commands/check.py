@@ -75,7 +75,7 @@ def _design(args: argparse.Namespace, specification: Specification) -> Design:
         if name not in {machine.name for machine in specification.machines}:
             raise InputError(str(args.spec or "spec"), f"there is no table '{name}'", "machines")
     configurations = load_configurations(args.spec)
-    if args.config:
+    if args.config and not args.property:
         known = {configuration.id for configuration in configurations}
         for name in args.config:
             if name not in known:
@@ -116,7 +116,7 @@ def _baseline(args: argparse.Namespace, specification: Specification) -> int:
         if kept is not None and kept.path.exists():
             print(f"What is finished is in {kept.path}: the same command goes on from there.", file=sys.stderr)
         raise unfinished
-    if args.config:
+    if args.config and not args.property:
         # A part of the configurations need not hold an example of everything.
         rows = [row for row in rows if row["holds"] or not row["property"].endswith(SOMETIMES)]
     return _told(args, proofs, rows, teller.summary(args.cores), verdicts)
