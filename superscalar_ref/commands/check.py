@@ -75,7 +75,7 @@ def _design(args: argparse.Namespace, specification: Specification) -> Design:
         if name not in {machine.name for machine in specification.machines}:
             raise InputError(str(args.spec or "spec"), f"there is no table '{name}'", "machines")
     configurations = load_configurations(args.spec)
-    if args.config and not args.property:
+    if args.config:
         known = {configuration.id for configuration in configurations}
         for name in args.config:
             if name not in known:
