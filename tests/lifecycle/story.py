@@ -72,7 +72,7 @@ class Story:
     forged: bool = False
     """Whether somebody has lied in a message that can be read: then nothing must be lost, but the ceremony may stop."""
     greedy: bool = False
-    """Whether the LSP has asked a client for less than that client counts on."""
+    """Whether the LSP has asked a client for less than that client counts on, and nothing has come of it yet."""
     blocks: list[list[Piece]] = field(default_factory=list)
     tips: int = 0
     """How often the chain has changed."""
@@ -545,6 +545,7 @@ class Story:
         """The LSP tries again, and whatever was begun comes to its end. Raises ``Wrong`` when it does not."""
         if self.scene.lsp.life.status in ("updating", "closing") and self.greedy:
             self.lsp_does("abort")
+        self.greedy = False
         for _ in range(6):
             self.mail()
             if self.scene.lsp.life.status not in OPEN_ENDED and not self._unsent():

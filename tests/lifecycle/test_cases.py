@@ -38,6 +38,16 @@ def test_a_client_whose_balance_is_dust_agrees_to_a_close() -> None:
         assert set(story.scene.statuses().values()) == {"closed", "left"}
 
 
+def test_an_update_that_asked_too_much_and_was_given_up_hinders_no_later_one() -> None:
+    with active(PAIR) as story:
+        story.update(0, (-1, 0))
+        story.mail()
+        story.lsp_does("abort")
+        story.finish()
+        assert story.scene.lsp.life.version == story.scene.clients["A"].counted
+        assert story.scene.lsp.odometer.index("r") == 2
+
+
 def test_an_update_given_up_after_a_client_holds_it_is_not_forgotten() -> None:
     with active(PAIR) as story:
         story.update(0, (5_000,))
