@@ -22,7 +22,7 @@ from superscalar_ref.parties.archive import Archive, PlannedSale
 from superscalar_ref.parties.room import SigningRoom, nonce_is_good
 from superscalar_ref.parties.store import Store
 from superscalar_ref.protocol.blueprint import Blueprint
-from superscalar_ref.protocol.chain_links import link_cost
+from superscalar_ref.protocol.chain_links import Sale, cover, link_cost
 from superscalar_ref.protocol.client import Client
 from superscalar_ref.protocol.factory import Factory
 from superscalar_ref.protocol.participant import (
@@ -333,6 +333,7 @@ class Actor:
             given=sale.channel.to_client,
             price=planned.record.price,
             cost=link_cost(self.factory.terms),
+            cover=self._cover(sale),
             left=template.outputs[1].amount,
             tip=str(template.outpoint(1)),
             kit=planned.blueprint.kit_of(self.name),
@@ -341,6 +342,14 @@ class Actor:
             height=self.height,
             **more,
         )
+
+    def _cover(self, sale: Sale) -> int:
+        """Most that the buyer may buy with ``sale`` for every alternate signed before to cover it (sat)."""
+        blueprint, buyer = self.counted_blueprint(), sale.channel.client
+        complete = {sold.label for sold in self.stock_of(sale.base).links}
+        chain = [sold.sale for sold in self.factory.record.sales if sold.label in complete]
+        capacity = blueprint.contents[blueprint.terms.tree.leaf_of(buyer).path].channel_of(buyer).capacity
+        return cover(self.factory.templates, blueprint.path(buyer), capacity, chain, sale)
 
     def sale_offered(self, event: Event, planned: PlannedSale) -> None:
         """Let the table decide on a sale; when it is refused, everything is as before."""

@@ -6,6 +6,7 @@ Laws of this module:
 * A link pays a new channel of the buyer, a smaller stock, and an anchor; the fee and the anchor come from the stock.
 * What hangs on its outputs is what hangs on a leaf's: commitments for both holders, alternates, the LSP's own path.
 * A link is a pure function of the terms, the output that it spends, and the sale: every signer computes the same.
+* Alternates that are signed stay as they are, and stay valid: nobody buys more than what they pay it (Q-STK-6).
 """
 
 from __future__ import annotations
@@ -14,7 +15,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from superscalar_ref.errors import InputError
-from superscalar_ref.protocol.blueprint import Blueprint, Channel, Drafter, LeafContents, Terms, tree_fee
+from superscalar_ref.protocol.blueprint import (
+    Blueprint,
+    Channel,
+    Drafter,
+    LeafContents,
+    Terms,
+    alternate_name,
+    tree_fee,
+)
 from superscalar_ref.protocol.transaction import Kind, Outpoint, Output, Role, Spend, Template
 
 SLOT = "sale"
@@ -142,3 +151,30 @@ def chain_to(sales: Sequence[Sale], name: str) -> tuple[str, ...]:
         if sale.parent == sale.state:
             return tuple(reversed(names))
         name = sale.parent
+
+
+def cover(
+    templates: Mapping[str, Template], path: Iterable[str], capacity: int, chain: Sequence[Sale], sale: Sale
+) -> int:
+    """Most that the buyer may have bought with ``sale``, so that no alternate signed before pays it less (sat).
+
+    ``path`` names the transactions from the root down to the leaf's state, ``capacity`` is the buyer's channel in that
+    state (sat), ``chain`` the complete links, oldest first. An alternate on a tree output must pay all the buyer's
+    channels; one on a stock output, all that the buyer bought from that output on. Fees inside the alternates count
+    against the buyer. Where no alternate is, it is all that there is.
+    """
+    buyer = sale.channel.client
+    bought = [one.channel.capacity if one.channel.client == buyer else 0 for one in chain]
+    rooms = [_paid(templates, templates[name].spends[0].outpoint, buyer, capacity + sum(bought)) for name in path]
+    outpoints = [*(one.outpoint for one in chain), sale.outpoint]
+    rooms += [_paid(templates, outpoint, buyer, sum(bought[number:])) for number, outpoint in enumerate(outpoints)]
+    spent = templates[sale.outpoint.transaction].outputs[sale.outpoint.index]
+    return max(0, min([spent.amount, *(room for room in rooms if room is not None)]))
+
+
+def _paid(templates: Mapping[str, Template], outpoint: Outpoint, client: str, counted: int) -> int | None:
+    """What the alternate of ``outpoint`` pays ``client`` beyond ``counted`` (sat); None when there is no alternate."""
+    alternate = templates.get(alternate_name(outpoint))
+    if alternate is None:
+        return None
+    return sum(output.amount for output in alternate.outputs if output.owner == client) - counted

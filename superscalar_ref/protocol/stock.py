@@ -113,6 +113,7 @@ FALLBACKS: Mapping[str, str] = {
     "factory_active": "ask again when the update is over; in a dying factory, a channel of the next one",
     "state_is_newest": "update the leaf once more: then its stock can be sold from again",
     "before_dying": "a channel of the next factory",
+    "alternates_cover": "less of it; a channel with an on-chain output of its own (JIT); a channel of the next factory",
 }
 """For each guard of ``sell``: what remains when it refuses."""
 
@@ -168,6 +169,14 @@ def outpoint_never_signed(stock: Stock, event: Event) -> bool:
 def amount_available(stock: Stock, event: Event) -> bool:
     """Whether what is left after the channel and the link's cost is no dust (sat)."""
     return stock.left - number(event, "capacity") - number(event, "cost") >= stock.least
+
+
+@RULES.guard
+def alternates_cover(stock: Stock, event: Event) -> bool:
+    """Whether every alternate that was signed before pays a client's own purchase too (sat); the LSP asks it of all."""
+    if event["buyer"] != stock.me and stock.me != stock.lsp:
+        return True
+    return number(event, "capacity") <= number(event, "cover")
 
 
 @RULES.guard

@@ -36,6 +36,7 @@ SALE: dict[str, Any] = {
     "buyer": "A",
     "capacity": 4,
     "cost": 2,
+    "cover": 8,
     "given": 1,
     "price": 3,
     "left": 4,
@@ -85,6 +86,10 @@ CASES: list[tuple[str, str, Stock, str, str, dict[str, Any], Callable[[Stepped[S
      lambda s: s.context.pending is not None, "two links for one outpoint, and one of the buyers loses"),
     ("STK-3", "amount_available", NEW, "sell", "L", {"capacity": 8}, lambda s: s.context.pending is not None,
      "more sold than there is"),
+    ("STK-3", "alternates_cover", NEW, "sell", "L", {"cover": 3}, lambda s: s.context.pending is not None,
+     "offered what the buyer must refuse"),
+    ("STK-4", "alternates_cover", ASKING, "sale_offer", "L", {"cover": 3}, lambda s: s.context.pending is not None,
+     "bought more than the end pays a buyer that is away (Q-STK-6)"),
     ("STK-4", "factory_active", ASKING, "sale_offer", "L", {"life": "closing"}, lambda s: s.context.pending is not None,
      "bought although a close is agreed"),
     ("STK-4", "builds_on_newest", ASKING, "sale_offer", "L", {"outpoint": "phantom:1"},
@@ -253,6 +258,11 @@ def test_a_link_changes_what_is_left_and_where() -> None:
     assert (other.context.wanted, other.context.most) == (9, 9)
     (count,) = [action for action in other.actions if action.kind == "count"]
     assert (count["given"], count["bought"]) == (0, 0)
+
+
+def test_another_clients_purchase_is_not_refused_for_what_covers_it() -> None:
+    done = take(replace(CLIENT, me="B"), "sale_offer", "L", cover=0)
+    assert done.context.pending is not None
 
 
 def test_every_refusal_of_a_sale_names_what_remains() -> None:

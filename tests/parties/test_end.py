@@ -1,0 +1,101 @@
+"""The end on Bitcoin Core's code: what the alternates pay a buyer that is away (Q-STK-6)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from superscalar_ref.machine.bind import bind
+from superscalar_ref.protocol import stock as stock_rules
+from superscalar_ref.protocol.blueprint import alternate_name
+from superscalar_ref.protocol.participant import machines
+from tests.parties.chain_scene import OnChain
+from tests.parties.scene import BALANCE, INBOUND, LSP, Scene
+from tests.parties.test_sales import PAIR, buy, links
+
+BUYER, OTHER = "c0", "c1"
+"""The buyer is away at the end; the other client is of one mind with the LSP."""
+
+
+def uncovered(play: Scene) -> Scene:
+    """The parties forget the guard that asks whether the alternates cover a sale."""
+    table = machines().stock.table
+    rows = tuple(
+        replace(row, guards=tuple(name for name in row.guards if name != "alternates_cover"))
+        for row in table.transitions
+    )
+    for actor in play.actors.values():
+        actor.tables = replace(actor.tables, stock=bind(replace(table, transitions=rows), stock_rules.RULES))
+    return play
+
+
+def paid_at_the_end(here: OnChain) -> dict[str, int]:
+    """For each output down to the newest link's: what the buyer owns when its alternate is what is mined at the end.
+
+    Everything above is published by the LSP in time; the buyer does nothing. Of a leaf, all alternates are mined.
+    """
+    play = here.play
+    path = [*play.lsp.counted_blueprint().path(BUYER), *links(play, LSP, BUYER)]
+    templates = play.lsp.factory.templates
+    paid: dict[str, int] = {}
+    for number in range(len(path) + 1):
+        branch = here.fork()
+        for name in path[:number]:
+            branch.publish(LSP, name)
+        branch.ledger.advance(play.offer.locks.end - branch.ledger.height)
+        spent = {templates[name].spends[0].outpoint for name in path[:number]}
+        outpoints = [templates[name].outpoint(n) for name in ("funding", *path[:number]) for n in range(8)]
+        alternates = [alternate_name(outpoint) for outpoint in outpoints if outpoint not in spent]
+        branch.mine(*(play.lsp.complete_transaction(name) for name in alternates if name in play.lsp.held))
+        paid[path[number - 1] if number else "funding"] = branch.owns(BUYER)
+        branch.ledger.close()
+    return paid
+
+
+def test_who_buys_more_than_its_share_and_stays_away_loses_what_is_beyond_it() -> None:
+    """Without the guard: 30,000 sat of a stock of 40,000 for two. The alternates above the link predate it."""
+    here = OnChain.start(4, PAIR)
+    uncovered(here.play)
+    buy(here.play, BUYER, 30_000)
+    paid = paid_at_the_end(here)
+    link = links(here.play, LSP, BUYER)[0]
+    counted = BALANCE + INBOUND + 30_000
+    assert paid.pop(link) > counted
+    assert set(paid) == {"funding", "kickoff:r@-", "state:r@0"}
+    assert all(9_500 < counted - amount < 10_500 for amount in paid.values())
+
+
+def test_a_buyer_is_covered_wherever_the_end_finds_the_tree() -> None:
+    here = OnChain.start(4, PAIR)
+    play = here.play
+    buy(play, BUYER, 30_000)
+    assert all("ALTERNATES_COVER" in alert for alert in play.wire.alerts)
+    assert "less of it" in play.wire.alerts[-1]
+    play.wire.alerts.clear()
+    buy(buy(buy(play, BUYER, 10_000), OTHER, 10_000), BUYER, 9_000)
+    assert not play.wire.alerts
+    assert len(links(play, LSP, BUYER)) == 3
+    paid = paid_at_the_end(here)
+    assert len(paid) == 6
+    assert min(paid.values()) >= BALANCE + INBOUND + 19_000
+
+
+def test_the_buyer_refuses_too() -> None:
+    """The LSP has forgotten the guard."""
+    play = uncovered(OnChain.start(4, PAIR).play)
+    for client in play.clients.values():
+        client.tables = machines()
+    buy(play, BUYER, 30_000)
+    assert any(alert.startswith(f"{BUYER}: ALTERNATES_COVER") for alert in play.wire.alerts)
+    assert links(play, OTHER, BUYER) == ()
+
+
+def test_what_was_bought_still_counts_after_an_update_has_cut_the_chain_through() -> None:
+    """The alternates above the leaf are those of the first version: a share is bought once, not once a version."""
+    here = OnChain.start(4, PAIR)
+    play = buy(here.play, BUYER, 19_000).update("r")
+    assert play.lsp.counted["r"].channel_of(BUYER).capacity == BALANCE + INBOUND + 19_000
+    buy(play, BUYER, 5_000)
+    assert any("ALTERNATES_COVER" in alert for alert in play.wire.alerts)
+    buy(play, BUYER, 1_000)
+    assert len(links(play, LSP, BUYER)) == 1
+    assert min(paid_at_the_end(here).values()) >= BALANCE + INBOUND + 20_000 - 200
