@@ -570,10 +570,12 @@ class Story:
             return
         self.lsp_does("retry")
         self.mail()
+        before = lsp.life.version
         self.update(0, (0,))
         self.settle()
-        behind = [name for name, client in self.scene.clients.items() if client.counted != self.scene.lsp.life.version]
-        if behind or self.scene.lsp.life.status != "active":
+        lsp = self.scene.lsp
+        behind = [name for name, client in self.scene.clients.items() if client.counted != lsp.life.version]
+        if behind or lsp.life.status != "active" or lsp.life.version == before:
             raise self.wrong(f"{behind} cannot follow an update: {self.scene.statuses()}")
 
     def _unsent(self) -> bool:
