@@ -436,6 +436,9 @@ class ChannelActor:
                 self._turn(Event.of("move_held", peer, outpoint=body.outpoint))
             case c.Moved():
                 self._turn(Event.of("moved", peer, outpoint=body.outpoint))
+            case c.GivenUp():
+                self._turn(Event.of("given_up", peer, outpoint=body.outpoint))
+                self.wants_quiet = False
             case _:
                 raise InputError(f"message of {peer}", f"{type(body).__name__} is out of place", "message-form")
 
@@ -625,9 +628,14 @@ class ChannelActor:
         self.wants_quiet = False
         return self.outbox
 
-    def complete(self) -> Outbox:
-        """The new outpoint's leaf state is complete. Raises ``Refused``."""
-        return self.do("complete")
+    def complete(self, *, held: bool = True) -> Outbox:
+        """The new outpoint's leaf state, and the poison of the older ones, is ``held``. Raises ``Refused``."""
+        return self.do("complete", held=held)
+
+    def abandon(self, outpoint: str, *, signed: bool) -> Outbox:
+        """Give a new outpoint up; ``signed``: this side's signature that makes it has left. Raises ``Refused``."""
+        self.wants_quiet = False
+        return self.do("abandon_move", outpoint=outpoint, signed=signed)
 
     def shutdown(self) -> Outbox:
         """Ask to close together. Raises ``Refused``."""
@@ -837,21 +845,27 @@ class ChannelActor:
                 return c.ClosingSigned(link.close_partial.hex())
             case "closing_complete":
                 return c.ClosingComplete(self.close_signature.hex())
+            case _:
+                return self._move_message(action, str(action["outpoint"]))
+
+    def _move_message(self, action: Action, outpoint: str) -> c.ChannelMessage:
+        channel = self.channel
+        match action.name:
             case "move_ready":
-                outpoint = str(action["outpoint"])
                 present, following = (self._own_nonce(outpoint, channel.mine + more).hex() for more in (0, 1))
                 return c.MoveReady(outpoint, present, following)
             case "move_signed":
                 said = view(channel, channel.peer, newest=True)
                 signed = self.their_commitment(said.number)
                 assert signed is not None
-                outpoint = str(action["outpoint"])
                 return c.MoveSigned(outpoint, self._sign_theirs(outpoint, said, signed.point))
             case "move_held":
-                return c.MoveHeld(str(action["outpoint"]))
+                return c.MoveHeld(outpoint)
+            case "moved":
+                return c.Moved(outpoint)
             case _:
-                assert action.name == "moved", action
-                return c.Moved(str(action["outpoint"]))
+                assert action.name == "given_up", action
+                return c.GivenUp(outpoint)
 
     def _commitment_signed(self) -> c.CommitmentSigned:
         said = view(self.channel, self.channel.peer, newest=True)

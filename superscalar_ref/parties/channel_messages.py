@@ -155,6 +155,13 @@ class Moved:
 
 
 @dataclass(frozen=True)
+class GivenUp:
+    """The sender has signed nothing that makes the outpoint, and never will: or it never named it."""
+
+    outpoint: OutpointName
+
+
+@dataclass(frozen=True)
 class Shutdown:
     """The sender wants to close together; its balance goes to ``script``; the nonce is for the closing transaction."""
 
@@ -190,6 +197,7 @@ ChannelMessage = (
     | MoveSigned
     | MoveHeld
     | Moved
+    | GivenUp
     | Shutdown
     | ClosingSigned
     | ClosingComplete
@@ -209,6 +217,7 @@ NAMES: Mapping[str, type[ChannelMessage]] = {
     "move_signed": MoveSigned,
     "move_held": MoveHeld,
     "moved": Moved,
+    "given_up": GivenUp,
     "shutdown": Shutdown,
     "closing_signed": ClosingSigned,
     "closing_complete": ClosingComplete,

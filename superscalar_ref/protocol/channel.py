@@ -93,13 +93,15 @@ class Channel:
     leaving: frozenset[str] = frozenset()
     """Who has asked to close together."""
     outpoints: tuple[str, ...] = ("0",)
-    """The funding outpoints for which commitments are signed, oldest first: one, or two while moving (D-15)."""
+    """The funding outpoints for which commitments are signed, oldest first: one, or more while moving (D-15)."""
     departures: int = 0
     """How many outpoints the channel has left for good."""
     moved: frozenset[str] = frozenset()
-    """With two outpoints: who holds its commitment for the new one, as far as I know."""
+    """With several outpoints: who holds its commitment for the newest, as far as I know."""
     left: frozenset[str] = frozenset()
-    """With two outpoints: who has said that the new one's leaf state is complete."""
+    """With several outpoints: who has said that the newest one's leaf state is complete."""
+    given_up: frozenset[str] = frozenset()
+    """With several outpoints: who has said that it gives the newest up, and has signed nothing that makes it."""
     close_signed: bool = False
     """Whether I signed the closing transaction since the sides were last connected."""
     resign: bool = False
@@ -112,6 +114,11 @@ class Channel:
     claims: frozenset[str] = frozenset()
     """Outputs on chain whose money is not at rest yet."""
     most_htlcs: int = MOST_HTLCS
+
+    @property
+    def both(self) -> frozenset[str]:
+        """Both sides' names."""
+        return frozenset({self.me, self.peer})
 
     @property
     def awaits_revocation(self) -> bool:
@@ -393,8 +400,7 @@ def not_asked_yet(channel: Channel, event: Event) -> bool:
 @RULES.guard
 def channel_drained(channel: Channel, event: Event) -> bool:
     """Whether both asked to close, no payment is in flight, and both newest commitments say the same."""
-    everyone = frozenset({channel.me, channel.peer})
-    return channel.leaving == everyone and not channel.htlcs and not channel.awaits_revocation
+    return channel.leaving == channel.both and not channel.htlcs and not channel.awaits_revocation
 
 
 @RULES.guard
@@ -411,20 +417,50 @@ def nobody_leaves(channel: Channel, event: Event) -> bool:
 
 @RULES.guard
 def one_outpoint(channel: Channel, event: Event) -> bool:
-    """Whether the channel is not moving already."""
+    """Whether the channel is on one outpoint alone."""
     return len(channel.outpoints) == 1
 
 
 @RULES.guard
+def newest_held(channel: Channel, event: Event) -> bool:
+    """Whether both sides hold their commitments on every outpoint."""
+    return len(channel.outpoints) == 1 or channel.moved == channel.both
+
+
+@RULES.guard
 def already_there(channel: Channel, event: Event) -> bool:
-    """Whether the channel is on this outpoint alone."""
-    return channel.outpoints == (event["outpoint"],)
+    """Whether the channel is on this outpoint alone, or on a newer one as well."""
+    return channel.outpoints == (event["outpoint"],) or event["outpoint"] in channel.outpoints[:-1]
 
 
 @RULES.guard
 def names_new(channel: Channel, event: Event) -> bool:
-    """Whether the outpoint is the newer one of two."""
-    return len(channel.outpoints) == 2 and channel.outpoints[-1] == event["outpoint"]
+    """Whether the outpoint is the newest of several."""
+    return len(channel.outpoints) > 1 and channel.outpoints[-1] == event["outpoint"]
+
+
+@RULES.guard
+def state_held(channel: Channel, event: Event) -> bool:
+    """Whether the new outpoint's leaf state, and the poison of every older one, is complete; the party has looked."""
+    return event["held"] is True
+
+
+@RULES.guard
+def state_unsigned(channel: Channel, event: Event) -> bool:
+    """Whether I have signed nothing that makes the new outpoint; the party has looked at its records (D-7)."""
+    return event["signed"] is False
+
+
+@RULES.guard
+def self_gave_up(channel: Channel, event: Event) -> bool:
+    """Whether I have given the new outpoint up."""
+    return channel.me in channel.given_up
+
+
+@RULES.guard
+def peer_gave_up(channel: Channel, event: Event) -> bool:
+    """Whether the peer has given the new outpoint up."""
+    return channel.peer in channel.given_up
 
 
 @RULES.guard
@@ -466,7 +502,7 @@ def outpoint_is_new(channel: Channel, event: Event) -> bool:
 @RULES.guard
 def both_hold_new(channel: Channel, event: Event) -> bool:
     """Whether both sides hold their commitments for the new outpoint."""
-    return channel.moved == frozenset({channel.me, channel.peer})
+    return channel.moved == channel.both
 
 
 @RULES.guard
@@ -546,7 +582,8 @@ def _move_resent(channel: Channel) -> tuple[Action, ...]:
     outpoint = channel.outpoints[-1]
     held = "move_held" if channel.me in channel.moved else "move_ready"
     said = (_send(channel, "moved", outpoint=outpoint),) if channel.me in channel.left else ()
-    return (_send(channel, held, outpoint=outpoint), *said)
+    gave = (_send(channel, "given_up", outpoint=outpoint),) if channel.me in channel.given_up else ()
+    return (_send(channel, held, outpoint=outpoint), *said, *gave)
 
 
 def _resent(channel: Channel, stage: int) -> tuple[Action, ...]:
@@ -710,7 +747,7 @@ def promise_quiet(channel: Channel, event: Event) -> Result:
 @RULES.effect
 def stay_quiet(channel: Channel, event: Event) -> Result:
     """The quiet that the connection broke goes on."""
-    return replace(channel, quiet=frozenset({channel.me, channel.peer})), ()
+    return replace(channel, quiet=channel.both), ()
 
 
 @RULES.effect
@@ -786,7 +823,9 @@ def settle_claim(channel: Channel, event: Event) -> Result:
 def add_outpoint(channel: Channel, event: Event) -> Result:
     """Everything is signed for the new outpoint as well from here on; the peer gets a nonce for what stands."""
     outpoint = text(event, "outpoint")
-    changed = replace(channel, outpoints=(*channel.outpoints, outpoint), moved=frozenset(), left=frozenset())
+    nobody: frozenset[str] = frozenset()
+    outpoints = (*channel.outpoints, outpoint)
+    changed = replace(channel, outpoints=outpoints, moved=nobody, left=nobody, given_up=nobody)
     return changed, (_SAVE, _send(channel, "move_ready", outpoint=outpoint))
 
 
@@ -826,19 +865,48 @@ def note_left(channel: Channel, event: Event) -> Result:
 
 @RULES.effect
 def leave_outpoint(channel: Channel, event: Event) -> Result:
-    """The old outpoint is left; the next commitments, on the new one alone, revoke what is still valid on the old."""
+    """Every older outpoint is left."""
+    nobody: frozenset[str] = frozenset()
     left = replace(
         channel,
         outpoints=channel.outpoints[-1:],
         departures=channel.departures + 1,
-        moved=frozenset(),
-        left=frozenset(),
-        resign=True,
+        moved=nobody,
+        left=nobody,
+        given_up=nobody,
     )
     return left, (_SAVE,)
 
 
 @RULES.effect
+def owe_renewal(channel: Channel, event: Event) -> Result:
+    """The next commitments, on the new outpoint alone, are due: they revoke what is still valid on the old ones."""
+    return replace(channel, resign=True), (_SAVE,)
+
+
+@RULES.effect
+def say_given_up(channel: Channel, event: Event) -> Result:
+    """Tell the peer that I have signed nothing that makes the new outpoint, and never will."""
+    changed = replace(channel, given_up=channel.given_up | {channel.me})
+    return changed, (_SAVE, _send(channel, "given_up", outpoint=channel.outpoints[-1]))
+
+
+@RULES.effect
+def note_given_up(channel: Channel, event: Event) -> Result:
+    """The peer says that it has signed nothing that makes the new outpoint."""
+    return replace(channel, given_up=channel.given_up | {channel.peer}), (_SAVE,)
+
+
+@RULES.effect
+def echo_given_up(channel: Channel, event: Event) -> Result:
+    """Tell the peer that I am not on the outpoint that it gives up."""
+    return channel, (_send(channel, "given_up", outpoint=text(event, "outpoint")),)
+
+
+@RULES.effect
 def drop_outpoint(channel: Channel, event: Event) -> Result:
-    """The new outpoint will never exist: its commitments are worth nothing."""
-    return replace(channel, outpoints=channel.outpoints[:1], moved=frozenset(), left=frozenset()), (_SAVE,)
+    """The new outpoint will never exist: its commitments are worth nothing. On the older ones both hold theirs."""
+    nobody: frozenset[str] = frozenset()
+    older = channel.outpoints[:-1]
+    held = channel.both if len(older) > 1 else nobody
+    return replace(channel, outpoints=older, moved=held, left=nobody, given_up=nobody), (_SAVE,)

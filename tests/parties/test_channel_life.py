@@ -134,7 +134,7 @@ def test_moving_signs_for_both_outpoints_and_revokes_the_old_one_last() -> None:
 def test_a_move_that_is_given_up_leaves_the_old_outpoint() -> None:
     pair = moved(Pair().open())
     for side in (pair.a, pair.l):
-        side.do("abandon_move", outpoint=NEW)
+        side.abandon(NEW, signed=False)
     pair.offer(CLIENT, 5_000_000, 1).say(LSP, lambda side: side.settle(0, preimage(1)))
     assert pair.a.channel.outpoints == (pair.outpoint,)
     assert balances(pair) == (CLIENT_MSAT - 5_000_000, TOTAL - CLIENT_MSAT + 5_000_000)

@@ -263,7 +263,8 @@ def quiet_and_moving(machine: BoundMachine[Channel]) -> None:
     pair.say(CLIENT, lambda side: side.complete())
     for side in pair.sides.values():
         demand(side.channel.outpoints == (NEW,) and side.channel.departures == 1, "the old outpoint is left")
-    demand(pair.l.their_secret(present) is not None, "what stood on the old one is revoked")
+    for side in pair.sides.values():
+        demand(side.their_secret(present) is not None, "what stood on the old one is revoked, by both")
     again(pair)
     pair.settle()
     pair.say(LSP, lambda side: side.settle(0, preimage(1)))
@@ -338,14 +339,90 @@ def the_other_completes_first(machine: BoundMachine[Channel]) -> None:
 
 
 def giving_up_a_move(machine: BoundMachine[Channel]) -> None:
+    """Both had moved, and neither had signed the leaf state: one says so first, and dies before the other does."""
+    for first, second in ((LSP, CLIENT), (CLIENT, LSP)):
+        pair = start(machine)
+        _both_moved(pair)
+        pair.say(first, lambda side: side.abandon(NEW, signed=False))
+        demand(pair.sides[first].channel.outpoints == (pair.outpoint, NEW), "the other may need it")
+        demand(pair.sides[second].channel.given_up == {first}, "the other knows")
+        demand(pair.crash(first).channel.given_up == {first}, "said is said")
+        demand(pair.crash(second).channel.given_up == {first}, "heard is heard")
+        pair.settle()
+        pair.offer(LSP, 1_000_000, 1)
+        demand(len(pair.messages(c.CommitmentSigned)[-1][1].signatures) == 2, "signed for both until both say so")  # type: ignore[union-attr]
+        pair.say(second, lambda side: side.abandon(NEW, signed=False))
+        _given_up(pair)
+
+
+def giving_up_in_the_middle(machine: BoundMachine[Channel]) -> None:
+    """Both are still moving, and die right after one has said, or heard, that the outpoint is given up."""
+    pair = _moving(machine)
+    pair.letters.clear()
+    pair.post(LSP, pair.l.abandon(NEW, signed=False))
+    demand(pair.l.channel.status == "moving", "it goes on with the move")
+    pair.letters.clear()
+    demand(pair.crash(LSP).channel.given_up == {LSP}, "said is said")
+    pair.settle(1)
+    demand(LSP in pair.a.channel.given_up, "the other knows")
+    demand(pair.crash(CLIENT).channel.given_up == {LSP}, "heard is heard")
+    pair.settle()
+    pair.say(CLIENT, lambda side: side.abandon(NEW, signed=False))
+    _given_up(pair)
+
+
+def heard_while_moving(machine: BoundMachine[Channel]) -> None:
+    """The client hears of it while it moves, and gives up too."""
+    pair = _moving(machine)
+    pair.post(LSP, pair.l.abandon(NEW, signed=False))
+    for letter in [letter for letter in pair.letters if letter.to == CLIENT]:
+        pair.letters.remove(letter)
+        pair.deliver(letter)
+    demand(pair.a.channel.status == "moving" and pair.a.channel.given_up == {LSP}, "it is noted, and no more")
+    pair.say(CLIENT, lambda side: side.abandon(NEW, signed=False))
+    _given_up(pair)
+    pair = _moving(machine)
+    for name in (LSP, CLIENT):
+        pair.post(name, pair.sides[name].abandon(NEW, signed=False))
+    pair.run()
+    _given_up(pair)
+
+
+def never_named(machine: BoundMachine[Channel]) -> None:
+    """One never named the outpoint that the other gives up."""
     pair = start(machine)
     pair.say(LSP, lambda side: side.quiesce())
-    pair.post(LSP, pair.l.move(NEW))
-    pair.letters.clear()
-    pair.l.do("abandon_move", outpoint=NEW)
-    demand(pair.l.channel.outpoints == (pair.outpoint,), "the new one is dropped")
-    demand(not pair.l.channel.quiet, "updates go on")
-    demand(pair.crash(LSP).channel.outpoints == (pair.outpoint,), "durably")
+    pair.say(LSP, lambda side: side.move(NEW))
+    pair.say(LSP, lambda side: side.abandon(NEW, signed=False))
+    _given_up(pair)
+
+
+def _moving(machine: BoundMachine[Channel]) -> Pair:
+    """Both have named the new outpoint, and neither has heard so."""
+    pair = start(machine)
+    pair.say(LSP, lambda side: side.quiesce())
+    for name in (LSP, CLIENT):
+        pair.post(name, pair.sides[name].move(NEW))
+    return pair
+
+
+def _both_moved(pair: Pair) -> None:
+    pair.say(LSP, lambda side: side.quiesce())
+    for name in (LSP, CLIENT):
+        pair.say(name, lambda side: side.move(NEW))
+
+
+def _given_up(pair: Pair) -> None:
+    for side in pair.sides.values():
+        demand(side.channel.outpoints == (pair.outpoint,), "the new one is dropped")
+        demand(side.channel.status == "live" and not side.channel.quiet, "updates go on")
+    for name in (CLIENT, LSP):
+        demand(pair.crash(name).channel.outpoints == (pair.outpoint,), "durably")
+    pair.settle()
+    before = len(pair.messages(c.Add))
+    for name, number in ((CLIENT, 7), (LSP, 8)):
+        pair.offer(name, 1_000_000, number)
+    demand(len(pair.messages(c.Add)) == before + 2, "both may pay")
 
 
 def losing_the_connection(machine: BoundMachine[Channel]) -> None:
@@ -478,6 +555,9 @@ LIVES: tuple[Life, ...] = (
     one_moves_and_the_other_dies,
     the_other_completes_first,
     giving_up_a_move,
+    giving_up_in_the_middle,
+    heard_while_moving,
+    never_named,
     closing_without_a_loss,
     closing_together,
     on_chain,
