@@ -19,7 +19,7 @@ from superscalar_ref.protocol.transaction import Kind, Outpoint, Template
 from superscalar_ref.spec.location import spec_directory
 from superscalar_ref.spec.source import Document, read_document
 
-ROLES = ("client", "lsp")
+ROLES = ("client", "lsp", "tower")
 """Who a rule may be for."""
 WHEN = ("final", "begun", "deadline")
 """final: the next block may hold it. begun: and the factory's coin is spent. deadline: and the deadline is here."""
@@ -59,7 +59,7 @@ class View:
     """What a party sees and holds when it looks at the chain."""
 
     role: str
-    """client | lsp"""
+    """client | lsp | tower"""
     root: Outpoint
     """The factory's one on-chain output."""
     held: Mapping[str, Template]

@@ -27,6 +27,7 @@ class Kind(StrEnum):
     CLOSE = "close"
     EXPIRY = "expiry"
     CHILD = "child"
+    PENALTY = "penalty"
 
 
 class Role(StrEnum):
