@@ -154,7 +154,13 @@ def _suggestion_json(suggestion: Suggestion, arguments: str) -> dict[str, object
 
 def _plan(args: argparse.Namespace, defaults: Parameters) -> Plan:
     def given(option: str, text: str | None, name: str) -> int:
-        return defaults.number(name) if text is None else _whole(option, text)
+        if text is None:
+            return defaults.number(name)
+        number = _whole(option, text)
+        fault = defaults.definition[name].fault(number)
+        if fault is not None:
+            raise InputError(option, fault, name)
+        return number
 
     clients = _whole("--clients", args.clients)
     if not 1 <= clients <= MOST_CLIENTS:

@@ -61,6 +61,7 @@ class TreeSummary:
 class Factory:
     """What was built."""
 
+    name: str
     clients: tuple[Client, ...]
     lsp: str
     tree: TreeSummary

@@ -92,7 +92,7 @@ def verify(path: Path, progress: Progress, watch: Watch) -> VerifyResult:
 
 
 def _tables() -> Check:
-    specification = load_specification()
+    specification = load_specification(only=())
     bound = machines()
     bare = (bound.session, bound.client, bound.factory, bound.stock, channel_machine(), watchtower_machine())
     tables = [machine.table for machine in bare]
@@ -140,6 +140,7 @@ def _factory(example: Example) -> Factory:
     arity = tuple(level.arity for level in example.shape.levels)
     parameters: dict[str, int | str | bool] = dict(example.parameters.as_dict())
     return Factory(
+        example.name,
         tuple(Client(one.name, one.balance, one.balance + one.inbound) for one in example.clients),
         example.lsp,
         TreeSummary(

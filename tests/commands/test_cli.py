@@ -75,6 +75,20 @@ def test_a_path_that_cannot_be_written_is_one_line(tmp_path: Path, capsys: pytes
     assert capsys.readouterr().err == f"superscalar-ref check: {path}: No such file or directory [file]\n"
 
 
+@pytest.mark.parametrize("option", ["--json", "--report"])
+def test_a_result_that_cannot_be_written_is_known_before_the_run(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "file" / "result"
+    path.parent.write_text("no folder", encoding="utf-8")
+    report = ["--report", str(tmp_path / "page.html")] if option == "--json" else []
+    assert main(["verify", "examples/eight-clients.toml", *report, option, str(path)]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert f"superscalar-ref verify: {path}: " in said.err
+    assert not (tmp_path / "page.html").exists()
+
+
 def test_a_name_with_a_line_break_stays_on_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", str(tmp_path / "no\nfile\x1b.toml")]) == 2
     err = capsys.readouterr().err

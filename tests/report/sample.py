@@ -53,6 +53,7 @@ def sample() -> VerifyResult:
         example="four-clients.toml",
         passed=True,
         factory=Factory(
+            name="sample",
             clients=tuple(Client(name, 50_000, 100_000) for name in NAMES),
             lsp="L",
             tree=TreeSummary(depth=2, transactions=14, dw_layers=3, arity=(2,)),

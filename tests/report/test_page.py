@@ -105,6 +105,7 @@ def test_nothing_is_fetched_and_nothing_runs() -> None:
 def test_the_page_says_what_the_result_says() -> None:
     text = outline(sample()).text
     assert "All 5 checks hold" in text
+    assert "The factory sample" in text
     for name in NAMES:
         assert f"{name} exits alone." in text
     for row in sample().transactions:
@@ -141,10 +142,12 @@ def test_a_name_cannot_smuggle_markup_in() -> None:
     exits = (replace(good.exits[0], client=evil), *good.exits[1:])
     checks = (replace(good.checks[0], says=evil, detail=evil, id=evil), *good.checks[1:])
     found = outline(
-        replace(good, example=evil, factory=replace(good.factory, clients=clients), exits=exits, checks=checks)
+        replace(
+            good, example=evil, factory=replace(good.factory, name=evil, clients=clients), exits=exits, checks=checks
+        )
     )
     assert "script" not in found.tags
-    assert found.text.count(evil) >= 5
+    assert found.text.count(evil) >= 6
 
 
 def test_an_empty_run_is_still_a_page() -> None:
