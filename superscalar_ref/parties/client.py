@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from superscalar_ref.bitcoin.transaction import Transaction
-from superscalar_ref.errors import InputError, ProtocolError
+from superscalar_ref.errors import InputError, ProtocolError, SuperscalarError
 from superscalar_ref.machine.types import Action, Event
 from superscalar_ref.parties import messages as m
-from superscalar_ref.parties.actor import Actor, Identity, Outbox
+from superscalar_ref.parties import tower_messages as t
+from superscalar_ref.parties.actor import Actor, Identity, Outbox, Turner
 from superscalar_ref.parties.archive import Archive, CloseRecord, FactoryRecord, SaleRecord, VersionRecord
 from superscalar_ref.parties.store import Store
 from superscalar_ref.parties.terms import digest_of, keys_form, points_form
 from superscalar_ref.protocol.blueprint import Blueprint, commitment_name, fresh_versions, version_text
 from superscalar_ref.protocol.client import Client, Limits
-from superscalar_ref.protocol.participant import Machines, Participant, Signer, counts_on_newest, deliver
+from superscalar_ref.protocol.participant import (
+    Machines,
+    Participant,
+    Signer,
+    counts_on_newest,
+    deliver,
+    own_steps,
+    registered,
+)
 from superscalar_ref.protocol.shape import NodeKind
 from superscalar_ref.protocol.stock import Stock
 from superscalar_ref.protocol.transaction import Outpoint
@@ -59,7 +68,11 @@ class ClientActor(Actor):
         randomness: Randomness = system_randomness,
         tables: Machines | None = None,
     ) -> None:
-        """A client that knows nothing yet, or, when ``store`` holds its life, that client after a restart."""
+        towers: Iterable[str] = (),
+        """A client that knows nothing yet, or, when ``store`` holds its life, that client after a restart.
+
+        ``towers`` are the names of its watchtowers: it counts on nothing before each of them keeps its part.
+        """
         super().__init__(identity, store, Client("invited", identity.name, lsp, limits), randomness, tables)
         self.payout_script = payout_script
         self.label = ""
@@ -67,7 +80,9 @@ class ClientActor(Actor):
         self.counted = ""
         """Label of the version that it counts on."""
         self._recover()
+        self.registrar = Registrar()
 
+        self.party = replace(self.party, towers={tower: frozenset() for tower in towers})
     @property
     def life(self) -> Client:
         """Its state in the table."""
@@ -75,6 +90,48 @@ class ClientActor(Actor):
         return self.party.life
 
     # -- messages ------------------------------------------------------------------------------------------------------
+    # -- watchtowers ---------------------------------------------------------------------------------------------------
+
+    def take_turn(self, turn: Turner) -> None:
+        """See ``Actor.take_turn``; then each tower is asked to keep what it is to publish."""
+        super().take_turn(turn)
+        self.outbox.messages.extend(self.registrar.letters(self.party, self.archive, self.signatures))
+
+    def receive(self, sender: str, raw: bytes) -> Outbox:
+        """Take one message, of a watchtower too. Nothing is raised: what cannot be taken is an alert."""
+        if sender not in self.party.towers:
+            return super().receive(sender, raw)
+        self.outbox = Outbox()
+        try:
+            self._take_of_tower(sender, t.decode(raw, sender))
+        except SuperscalarError as error:
+            self._alert(error)
+        return self.outbox
+
+    def _take_of_tower(self, tower: str, message: t.TowerMessage) -> None:
+        if isinstance(message, t.NotRegistered):
+            raise InputError(f"watchtower {tower}", f"does not keep {message.txid}: {message.reason}", "WTW-1")
+        if not isinstance(message, t.Registered):
+            raise InputError(f"message of {tower}", f"{type(message).__name__} is not for a client", "message-form")
+        names = names_of(self.factory, self.party, message.txids)
+        self.take_turn(lambda: registered(self.tables, self.party, tower, names))
+
+    def retry_towers(self) -> Outbox:
+        """Ask the towers again for whatever they have not acknowledged."""
+        self.outbox = Outbox()
+        self.registrar.again()
+        self.outbox.messages.extend(self.registrar.letters(self.party, self.archive, self.signatures))
+        return self.outbox
+
+    def drop_tower(self, name: str) -> Outbox:
+        """Rely on this watchtower no more, such as one that does not answer; then go on. Raises ``InputError``."""
+        if name not in self.party.towers:
+            raise InputError(self.name, f"has no watchtower '{name}'", "WTW-1")
+        self.outbox = Outbox()
+        left = {tower: kept for tower, kept in self.party.towers.items() if tower != name}
+        self.take_turn(lambda: own_steps(self.tables, replace(self.party, towers=left)))
+        return self.outbox
+
 
     def take_life(self, sender: str, message: m.Message) -> None:
         """Take a message about the client's life. Raises ``SuperscalarError`` when it is refused."""
@@ -387,6 +444,7 @@ class ClientActor(Actor):
             self.outbox.messages.append((self.life.lsp, m.encode(self._kit_complete())))
 
     def _needed_poisons(self, archive: Archive, label: str) -> frozenset[str]:
+        self.registrar.again()
         """Poisons without which the version does not count: of every state and link that this client has signed.
 
         What it has not signed nobody holds complete; and others, whom it would need, may never have heard of it.

@@ -364,7 +364,7 @@ def decode(raw: bytes, sender: str) -> Message:
         raise MessageError(place, f"{len(raw)} bytes are more than {MAX_MESSAGE_BYTES}", "message-size")
     try:
         envelope = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
-        json.loads(raw, object_pairs_hook=_once)
+        strict_json(raw)
         name = msgspec.json.decode(envelope.pop("message", msgspec.Raw(b"null")))
         body = envelope.pop("body", msgspec.Raw(b"null"))
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
@@ -377,6 +377,12 @@ def decode(raw: bytes, sender: str) -> Message:
 def decode_as(kind: type[T], raw: bytes, place: str) -> T:
     """Read one dataclass from its JSON form; unknown fields are refused. Raises ``MessageError``."""
     try:
+def strict_json(raw: bytes) -> object:
+    """Any JSON value. Raises ``ValueError`` for what is none, or names a field twice."""
+    value: object = json.loads(raw, object_pairs_hook=_once)
+    return value
+
+
         value = msgspec.json.decode(raw, type=kind)
         known = msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

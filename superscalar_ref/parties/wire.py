@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from superscalar_ref.bitcoin.transaction import Transaction
 from superscalar_ref.parties.actor import Actor, Outbox
+from superscalar_ref.parties.tower import Tower
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class Wire:
     """Carries messages between actors, in the order in which they were sent to each."""
 
     actors: Mapping[str, Actor]
+    towers: Mapping[str, Tower] = field(default_factory=dict)
+    """The clients' watchtowers."""
     letters: deque[Letter] = field(default_factory=deque)
     broadcasts: list[Transaction] = field(default_factory=list)
     alerts: list[str] = field(default_factory=list)
@@ -42,7 +45,8 @@ class Wire:
         """Hand one message over, and take what it gave."""
         self.count += 1
         self.size += len(letter.raw)
-        self.post(letter.to, self.actors[letter.to].receive(letter.sender, letter.raw))
+        receiver = self.towers.get(letter.to) or self.actors[letter.to]
+        self.post(letter.to, receiver.receive(letter.sender, letter.raw))
 
     def run(self, watch: Callable[[int], None] = lambda count: None) -> None:
         """Deliver until nothing is on its way; ``watch`` sees the number of messages so far."""

@@ -56,6 +56,8 @@ class Client:
     """The newest version that the client ever agreed to sign."""
     held: frozenset[str] = frozenset()
     """Names of all transactions that the client holds complete."""
+    unregistered: frozenset[str] = frozenset()
+    """Of these, what a tower of the client is to publish, and has not said that it keeps; empty without a tower."""
 
     def role_of(self, name: str) -> str:
         """Who ``name`` is to this client: self, lsp, chain, or stranger."""
@@ -122,6 +124,13 @@ def poison_held(client: Client, event: Event) -> bool:
 def link_held(client: Client, event: Event) -> bool:
     """Whether a link, and what hangs on it, is complete in the client's hands (D-8)."""
     return names(event, "kit") <= client.held
+
+
+@RULES.guard
+def tower_registered(client: Client, event: Event) -> bool:
+    """Whether every tower keeps its part of the pending version, or of the link that the event is about."""
+    wanted = names(event, "kit") if "kit" in dict(event.fields) else client.pending_kit | client.pending_poison
+    return not wanted & client.unregistered
 
 
 @RULES.guard

@@ -33,6 +33,7 @@ from superscalar_ref.protocol.factory import Factory
 from superscalar_ref.protocol.session import Record, Session, Task
 from superscalar_ref.protocol.stock import Stock
 from superscalar_ref.protocol.transaction import Kind, Template
+from superscalar_ref.protocol.watchtower import for_tower
 from superscalar_ref.spec.load import load_machine
 from superscalar_ref.spec.table import Machine
 
@@ -79,6 +80,10 @@ def _no_stocks() -> Mapping[str, Stock]:
 
 
 def _no_sessions() -> Mapping[str, Session]:
+    return MappingProxyType({})
+
+
+def _no_towers() -> Mapping[str, frozenset[str]]:
     return MappingProxyType({})
 
 
@@ -214,6 +219,8 @@ class Participant:
     """The stocks that this party shares, by the outpoint of the leaf's output."""
 
     @property
+    towers: Mapping[str, frozenset[str]] = field(default_factory=_no_towers)
+    """A client's watchtowers → names of the transactions that each has said it keeps."""
     def me(self) -> str:
         """The party's name."""
         return self.life.me
@@ -235,11 +242,12 @@ STOCK_STEPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 def live(tables: Machines, party: Participant, event: Event) -> tuple[Participant, Turn]:
     """Take one event of the party's life. Raises ``Refused``, with nothing changed, when the table does not take it."""
-    seen = replace(party.life, held=party.signer.held)
-    stepped = step(party.machine(tables), seen, event)
+    stepped = step(party.machine(tables), _seen(party), event)
     life = replace(stepped.context, held=frozenset())
     signer = party.signer
     if event.name == "tree_confirmed":
+    if party.towers and isinstance(life, Client):
+        life = replace(life, unregistered=frozenset())
         signer = replace(signer, tree_on_chain=True)
     signer, carried, refused = _carry_out(tables, signer, stepped.actions)
     after = replace(party, life=life, signer=signer)
@@ -256,6 +264,26 @@ def live(tables: Machines, party: Participant, event: Event) -> tuple[Participan
 
 def _carry_out(
     tables: Machines, signer: Signer, actions: Iterable[Action]
+def _seen(party: Participant) -> Client | Factory:
+    """A life with what its guards look at: what is held, and what is not at every tower."""
+    held = party.signer.held
+    if isinstance(party.life, Client) and party.towers:
+        return replace(party.life, held=held, unregistered=frozenset().union(*unregistered(party).values()))
+    return replace(party.life, held=held)
+
+
+def unregistered(party: Participant) -> dict[str, frozenset[str]]:
+    """Tower → the transactions held for it that it has not said it keeps."""
+    wanted = frozenset(name for name in party.signer.held if for_tower(name)) if party.towers else frozenset()
+    return {tower: wanted - kept for tower, kept in party.towers.items()}
+
+
+def registered(tables: Machines, party: Participant, tower: str, names: frozenset[str]) -> tuple[Participant, Turn]:
+    """A tower has said that it keeps these; then the steps that this allows. Raises ``KeyError`` for a stranger."""
+    towers = {**party.towers, tower: party.towers[tower] | names}
+    return own_steps(tables, replace(party, towers=MappingProxyType(towers)))
+
+
 ) -> tuple[Signer, tuple[Action, ...], tuple[Refused, ...]]:
     """Open and break off the sessions that a step asks for; every other action is passed on in its place."""
     done: list[Action] = []

@@ -26,6 +26,7 @@ RULES = Rules("watchtower")
 
 ANSWERS = frozenset({Kind.STATE, Kind.SALE, Kind.POISON, Kind.ALTERNATE, Kind.PENALTY})
 """What a tower may hold. A kickoff begins an exit; a commitment may be revoked later; a sweep needs nobody's haste."""
+_ANSWER_NAMES = tuple(f"{kind}:" for kind in sorted(ANSWERS))
 NOT_THERE = -1
 """In place of a height: the output is not on chain."""
 
@@ -71,6 +72,11 @@ class Case:
 
 
 Result = tuple[Case, tuple[Action, ...]]
+
+
+def for_tower(name: str) -> bool:
+    """Whether a transaction, by its name among templates, is one that a tower is to keep."""
+    return name.startswith(_ANSWER_NAMES)
 
 
 @cache

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from superscalar_ref.bitcoin.transaction import Transaction
 from superscalar_ref.chain.interface import TxOut
 from superscalar_ref.chain.kernel import KernelLedger
+from superscalar_ref.parties.tower import Tower
 from superscalar_ref.parties.watch import NEVER, Watcher
 from superscalar_ref.protocol.blueprint import Locks
 from superscalar_ref.protocol.shape import Shape
@@ -23,11 +24,15 @@ class OnChain:
     watchers: dict[str, Watcher]
 
     @classmethod
-    def start(cls, clients: int, shape: Shape, locks: Locks = LOCKS) -> OnChain:
+    def start(
+        cls, clients: int, shape: Shape, locks: Locks = LOCKS, towers: Mapping[str, Tower] | None = None
+    ) -> OnChain:
         """A factory that everybody has seen deep enough on a chain of its own."""
         ledger = KernelLedger.start([TxOut(COIN, WALLET_SCRIPT)])
         point = ledger.funds[0]
-        play = scene(clients, shape=shape, locks=locks, coins=(coin(point.txid[::-1].hex(), point.index),))
+        play = scene(
+            clients, shape=shape, locks=locks, coins=(coin(point.txid[::-1].hex(), point.index),), towers=towers
+        )
         play.ceremony()
         play.wire.post(LSP, play.lsp.fund())
         ledger.mine([one.serialized for one in play.wire.broadcasts])

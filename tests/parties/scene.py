@@ -18,6 +18,7 @@ from superscalar_ref.parties.actor import Actor, Identity, Outbox
 from superscalar_ref.parties.client import ClientActor
 from superscalar_ref.parties.lsp import LspActor, Offer, Wallet
 from superscalar_ref.parties.store import MEMORY, Store
+from superscalar_ref.parties.tower import Tower
 from superscalar_ref.parties.wire import Letter, Wire
 from superscalar_ref.protocol.blueprint import Channel, Economy, LeafContents, Locks
 from superscalar_ref.protocol.client import Limits
@@ -91,6 +92,8 @@ class TapedWire(Wire):
         """How often each (signer, public nonce) was sent."""
         sent: Counter[tuple[str, str]] = Counter()
         for letter in self.tape:
+            if letter.to in self.towers or letter.sender in self.towers:
+                continue
             message = m.decode(letter.raw, letter.sender)
             if isinstance(message, m.Nonces):
                 sent.update((letter.sender, nonce) for nonce in message.nonces.values())
@@ -106,12 +109,14 @@ class Scene:
     open_store: Callable[[str], Store]
     limits: Limits = LIMITS
     randomness: Callable[[str], Randomness] = SeededRandomness
+    towers: Mapping[str, Tower] = field(default_factory=dict)
+    """Watchtowers; each client has all of them."""
     lives: Counter[str] = field(default_factory=Counter)
     actors: dict[str, Actor] = field(default_factory=dict)
     wire: TapedWire = field(init=False)
 
     def __post_init__(self) -> None:
-        self.wire = TapedWire(self.actors)
+        self.wire = TapedWire(self.actors, self.towers)
         for name in (LSP, *self.offer.balances):
             self.start(name)
 
@@ -141,7 +146,10 @@ class Scene:
             wallet = Wallet(WALLET_KEY, self.coins)
             self.actors[name] = LspActor(identity(name), store, wallet, payout(name), self.offer, randomness)
         else:
-            self.actors[name] = ClientActor(identity(name), LSP, store, payout(name), self.limits, randomness)
+            towers = tuple(self.towers)
+            self.actors[name] = ClientActor(
+                identity(name), LSP, store, payout(name), self.limits, randomness, towers=towers
+            )
         return self.actors[name]
 
     def restart(self, name: str) -> Actor:
@@ -234,6 +242,7 @@ def scene(
     limits: Limits = LIMITS,
     coins: tuple[m.CoinForm, ...] | None = None,
     open_store: Callable[[str], Store] | None = None,
+    towers: Mapping[str, Tower] | None = None,
 ) -> Scene:
     """A scene in which nothing was said yet: clients ``c0``, ``c1`` … with stores in ``directory``, or in memory."""
     names = tuple(f"c{number}" for number in range(clients)) if isinstance(clients, int) else tuple(clients)
@@ -249,7 +258,7 @@ def scene(
         depth=limits.depth,
         active_blocks=30,
     )
-    return Scene(offer, coins or (coin(),), open_store or stores(directory), limits)
+    return Scene(offer, coins or (coin(),), open_store or stores(directory), limits, towers=towers or {})
 
 
 class QuickStore(Store):

@@ -19,7 +19,7 @@ from superscalar_ref.machine.step import BoundMachine
 from superscalar_ref.machine.types import Event
 from superscalar_ref.protocol import client, factory, session
 from superscalar_ref.protocol.client import Client
-from superscalar_ref.protocol.participant import Machines, deliver, machines, task, with_tasks
+from superscalar_ref.protocol.participant import Machines, deliver, machines, registered, task, with_tasks
 from superscalar_ref.protocol.poison import poison
 from superscalar_ref.spec.table import Machine, Transition
 from tests.protocol.scenes import (
@@ -313,6 +313,54 @@ def link_not_held(tables: Machines) -> World:
     link = frozenset({"sale:state:r@0#1.0"})
     world.live("A", Event.of("link_complete", "A", given=2, bought=5, kit=link))
     demand(not link & world.client("A").kit, "A counts on a link that it does not hold")
+    return world
+
+
+def with_tower(world: World) -> None:
+    """From here on A has a watchtower, which has kept whatever A holds by now."""
+    party = world.parties["A"]
+    world.parties["A"] = replace(party, towers={"T": party.signer.held})
+
+
+def tower_not_told(path: str) -> Scene:
+    """A has a watchtower whose answer does not come; when it comes, A counts."""
+
+    def play(tables: Machines) -> World:
+        world = impatient(tables, ("A",))
+        world = world.active() if path != "first" else world.gathered()
+        with_tower(world)
+        before = world.client("A").version
+        if path == "first":
+            world.propose()
+        else:
+            world.begin_update(path)
+        world.withhold(lambda letter: False)
+        world.live("A", Event.of("kit_complete", "A"))
+        demand(world.client("A").version == before, "A counts on a version of which its watchtower knows nothing")
+        answered(world)
+        demand(world.client("A").version != before, "A waits for an answer that has come")
+        return world
+
+    return play
+
+
+def answered(world: World) -> None:
+    party = world.parties["A"]
+    after, turn = registered(world.tables, party, "T", party.signer.held)
+    world._turn("A", after, turn)
+
+
+def link_not_told(tables: Machines) -> World:
+    world = impatient(tables, ("A",)).active()
+    with_tower(world)
+    link = frozenset({"sale:state:r@0#1.0"})
+    party = world.parties["A"]
+    world.parties["A"] = replace(party, signer=replace(party.signer, held=party.signer.held | link))
+    bought = Event.of("link_complete", "A", given=2, bought=5, kit=link)
+    world.live("A", bought)
+    demand(not link & world.client("A").kit, "A counts on a link that its watchtower would not publish")
+    answered(world)
+    demand(world.live("A", bought), "A waits for an answer that has come")
     return world
 
 
@@ -837,7 +885,12 @@ SCENES: dict[str, dict[str, Scene]] = {
         "persist_terms": whole_life,
         "send_agreement": whole_life,
     },
-    "CLI-3": {"kit_held": kit_not_held("first"), "count_version": whole_life, "send_kit_complete": whole_life},
+    "CLI-3": {
+        "kit_held": kit_not_held("first"),
+        "tower_registered": tower_not_told("first"),
+        "count_version": whole_life,
+        "send_kit_complete": whole_life,
+    },
     "CLI-4": {"deep_enough": shallow("A", "funding_confirmed", _funded), "persist_status": remembered_life},
     "CLI-5": {
         "version_is_newer": same_version_twice,
@@ -849,6 +902,7 @@ SCENES: dict[str, dict[str, Scene]] = {
     "CLI-6": {
         "kit_held": kit_not_held("r"),
         "poison_held": poison_not_held,
+        "tower_registered": tower_not_told("r"),
         "count_version": whole_life,
         "send_kit_complete": whole_life,
     },
@@ -892,7 +946,7 @@ SCENES: dict[str, dict[str, Scene]] = {
         "nothing_left": another_channel_left("poison_confirmed", _on_chain),
         "persist_status": poisoned,
     },
-    "CLI-20": {"link_held": link_not_held, "count_link": link_counted},
+    "CLI-20": {"link_held": link_not_held, "tower_registered": link_not_told, "count_link": link_counted},
     "FAC-1": {"note_join": whole_life},
     "FAC-2": {"every_client_joined": propose_too_early, "persist_terms": whole_life, "send_proposal": whole_life},
     "FAC-3": {"same_plan": another_plan("first"), "note_agreement": whole_life},
