@@ -374,15 +374,15 @@ def decode(raw: bytes, sender: str) -> Message:
     return decode_as(NAMES[name], bytes(body), f"{place}, {name}")
 
 
-def decode_as(kind: type[T], raw: bytes, place: str) -> T:
-    """Read one dataclass from its JSON form; unknown fields are refused. Raises ``MessageError``."""
-    try:
 def strict_json(raw: bytes) -> object:
     """Any JSON value. Raises ``ValueError`` for what is none, or names a field twice."""
     value: object = json.loads(raw, object_pairs_hook=_once)
     return value
 
 
+def decode_as(kind: type[T], raw: bytes, place: str) -> T:
+    """Read one dataclass from its JSON form; unknown fields are refused. Raises ``MessageError``."""
+    try:
         value = msgspec.json.decode(raw, type=kind)
         known = msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
