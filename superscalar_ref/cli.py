@@ -25,6 +25,7 @@ COMMANDS = {
     "check": "decide the properties as games, or show how a wrong design breaks one",
     "why": "take a rule away, and show the shortest way to the loss that it prevents",
     "replay": "run a trace of 'check' as real transactions on Bitcoin Core's consensus code",
+    "kit": "a client's exit kit as one file: write it, check it, leave by it alone",
     "vectors": "check files of test vectors against this implementation",
 }
 

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 import pbk
-from bitcoin.core import CTransaction
+from bitcoin.core import CBlock, CTransaction
 
 from superscalar_ref.chain.interface import (
     VALID,
@@ -176,6 +176,30 @@ class KernelLedger:
         ledger.advance(tip - ledger.height)
         ledger._funds = tuple(funds)
         ledger._start = tip
+        return ledger
+
+    @classmethod
+    def load(cls, blocks: Sequence[bytes]) -> KernelLedger:
+        """A chain of serialised blocks from height 1 on, such as ``raw_blocks`` gives, each judged by Core's code.
+
+        Raises ``ChainError`` with the height of the first one that is refused, or that cannot be read.
+        """
+        ledger = cls()
+        for height, raw in enumerate(blocks, start=1):
+            try:
+                pbk.Block(raw)
+            except RuntimeError:
+                raise ChainError("Block decode failed", height) from None
+            nothing = _Transaction(b"", b"", _NO_HASH)
+            ledger._process((_Block(raw, _hash256(raw[:80]), height, nothing, ()),))
+            # Only now: what Core took is well formed.
+            coinbase, *others = CBlock.deserialize(raw).vtx
+            bare = coinbase.serialize(params={"include_witness": False})
+            transactions = tuple(_Transaction(one.serialize(), one.GetTxid(), one.GetHash()) for one in others)
+            ledger._blocks.append(
+                _Block(raw, _hash256(raw[:80]), height, _Transaction(bare, _hash256(bare), _NO_HASH), transactions)
+            )
+        ledger._start = ledger._built = ledger.height
         return ledger
 
     @property

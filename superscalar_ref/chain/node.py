@@ -169,6 +169,15 @@ class NodeLedger:
             node._start = kernel.height
         return node
 
+    @classmethod
+    def follow(cls, program: Path, blocks: Sequence[bytes]) -> NodeLedger:
+        """A node of our own with serialised blocks from height 1 on. Raises ``ChainError`` when it refuses one."""
+        node = cls.launch(program)
+        for raw in blocks:
+            node._submit(raw)
+        node._start = len(blocks)
+        return node
+
     @property
     def height(self) -> int:
         """Height of the last block."""

@@ -45,6 +45,21 @@ class Store:
         except sqlite3.Error as error:
             raise InputError(str(path), f"cannot be opened as a store: {error}", "store-form") from error
 
+    @classmethod
+    def snapshot(cls, path: Path) -> Store:
+        """What a file holds at this moment, in memory: the file is only read, and may be in use.
+
+        Raises ``InputError`` when the file is no store.
+        """
+        taken = cls()
+        try:
+            with contextlib.closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as source:
+                source.backup(taken._connection)
+            taken._connection.executescript(_SCHEMA)
+        except sqlite3.Error as error:
+            raise InputError(str(path), f"cannot be opened as a store: {error}", "store-form") from error
+        return taken
+
     def _write(self, statement: str, values: tuple[str | bytes, ...]) -> None:
         try:
             if not self._connection.in_transaction:
@@ -81,7 +96,7 @@ class Store:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
 
-    def _read(self, statement: str, values: tuple[str, ...] = ()) -> list[Row]:
+    def _read(self, statement: str, values: tuple[str | int, ...] = ()) -> list[Row]:
         try:
             return list(self._connection.execute(statement, values))
         except sqlite3.Error as error:
@@ -91,6 +106,11 @@ class Store:
         """A text by its name. Raises ``InputError`` when the file cannot be read, as do the others that read."""
         rows = self._read("SELECT body FROM documents WHERE name = ?", (name,))
         return str(rows[0][0]) if rows else None
+
+    def documents(self, prefix: str) -> dict[str, str]:
+        """Every text whose name begins with ``prefix``, by name."""
+        rows = self._read("SELECT name, body FROM documents WHERE substr(name, 1, ?) = ?", (len(prefix), prefix))
+        return {str(name): str(body) for name, body in rows}
 
     def records(self) -> frozenset[Record]:
         """Every spend ever recorded."""
