@@ -24,6 +24,7 @@ from superscalar_ref.parties.store import Store
 from superscalar_ref.protocol.blueprint import Blueprint
 from superscalar_ref.protocol.chain_links import Sale, cover, link_cost
 from superscalar_ref.protocol.client import Client
+from superscalar_ref.protocol.deadline import NEVER, Lead
 from superscalar_ref.protocol.factory import Factory
 from superscalar_ref.protocol.participant import (
     Machines,
@@ -101,6 +102,8 @@ class Actor:
         self.commitment_secrets: dict[str, list[str]] = {}
         """Client → this party's per-commitment secrets in that channel (hex), one a version (D-14)."""
         self.height = 0
+        self.lead: Lead | None = None
+        """How long before the end this party begins, whatever happens; None: it never does by itself."""
         self.outbox = Outbox()
         self._pending: list[Action] = []
         self._incoming: dict[tuple[str, str, str], bytes] = {}
@@ -125,6 +128,13 @@ class Actor:
     def held(self) -> frozenset[str]:
         """Names of the transactions that this party holds complete."""
         return self.party.signer.held
+
+    def deadline(self) -> int:
+        """The height from which on this party must have begun to publish (STR-20, STR-21)."""
+        if self.lead is None or self.archive is None:
+            return NEVER
+        longest = max((len(stock.links) for stock in self.party.stocks.values()), default=0)
+        return self.lead.deadline(self.factory.terms.locks.end, longest)
 
     def held_templates(self) -> dict[str, Template]:
         """What it may publish: complete transactions, and those that only it signs."""

@@ -27,6 +27,7 @@ from superscalar_ref.protocol.blueprint import (
     state_name,
 )
 from superscalar_ref.protocol.chain_links import cut_through
+from superscalar_ref.protocol.deadline import Lead
 from superscalar_ref.protocol.factory import Factory
 from superscalar_ref.protocol.odometer import Odometer
 from superscalar_ref.protocol.participant import Machines, Participant, Signer, live
@@ -65,6 +66,8 @@ class Offer:
     depth: int
     """Confirmations after which a transaction is final."""
     active_blocks: int
+    lead: Lead | None = None
+    """How long before the end the LSP begins to publish for whoever has not come back (STR-20)."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,7 @@ class LspActor(Actor):
             odometer=Odometer.new(self.tree, offer.locks.states),
         )
         super().__init__(identity, store, life, randomness, tables)
+        self.lead = offer.lead
         self.wallet = wallet
         self.payout_script = payout_script
         self.offer = offer

@@ -10,12 +10,14 @@ from superscalar_ref.chain.interface import Ledger, OutPoint
 from superscalar_ref.errors import Refused
 from superscalar_ref.machine.types import Event
 from superscalar_ref.parties.actor import Actor
+from superscalar_ref.protocol import deadline as deadlines
 from superscalar_ref.protocol.blueprint import FUNDING
 from superscalar_ref.protocol.client import Client
+from superscalar_ref.protocol.factory import Factory
 from superscalar_ref.protocol.strategy import Strategy, View, decide, load_strategy
-from superscalar_ref.protocol.transaction import Kind, Outpoint, Template
+from superscalar_ref.protocol.transaction import Kind, Outpoint, Role, Template
 
-NEVER = 1 << 40
+NEVER = deadlines.NEVER
 """A deadline that never comes."""
 
 
@@ -31,7 +33,7 @@ class Watcher:
     actor: Actor
     ledger: Ledger
     deadline: int = NEVER
-    """The party's own deadline for beginning an exit (height of the last block)."""
+    """A deadline for beginning an exit (height of the last block), beside the party's own (STR-20, STR-21)."""
     strategy: Strategy = field(default_factory=load_strategy)
     seen: dict[str, int] = field(default_factory=dict)
     """Transactions of the factory that are confirmed → height."""
@@ -48,6 +50,29 @@ class Watcher:
                 self.seen[name] = height
         for name, height in sorted(self.seen.items(), key=lambda item: (item[1], self._order(item[0]))):
             self._tell(name, height)
+        if isinstance(self.actor.party.life, Factory):
+            self._pass_time()
+
+    def _pass_time(self) -> None:
+        """What the height, and the outputs that are left, mean for the LSP's life."""
+        height = self.ledger.height
+        last = max(self.seen.values(), default=height)
+        for event in (
+            Event.of("period_over", "clock", height=height),
+            Event.of("end_reached", "clock", height=height, end=self.actor.factory.terms.locks.end),
+            Event.of("outputs_spent", "chain", unspent=self._not_at_rest(), depth=height - last + 1),
+        ):
+            try:
+                self.actor.live(event)
+            except Refused:
+                continue
+
+    def _not_at_rest(self) -> int:
+        """How many outputs of the factory are unspent, other than a wallet's, an anchor, or another's delayed one."""
+        templates = self.actor.factory.templates
+        outputs = [templates[point.transaction].outputs[point.index] for point in self.view().unspent]
+        mine = [output for output in outputs if output.role is not Role.DELAYED or output.owner == self.actor.name]
+        return sum(output.role not in (Role.WALLET, Role.ANCHOR) for output in mine)
 
     def _order(self, name: str) -> int:
         return list(self.actor.factory.templates).index(name)
@@ -94,7 +119,7 @@ class Watcher:
             held=self.actor.held_templates(),
             unspent=found,
             next_height=self.ledger.height + 1,
-            deadline=self.deadline,
+            deadline=min(self.deadline, self.actor.deadline()),
         )
 
     def publish(self) -> dict[str, Transaction]:

@@ -22,6 +22,7 @@ from superscalar_ref.spec.load import load_specification
 from superscalar_ref.verify.build import build_factory
 from superscalar_ref.verify.channels import pay_and_close
 from superscalar_ref.verify.close import close_together
+from superscalar_ref.verify.end import live_to_the_end
 from superscalar_ref.verify.example import Example, load_example
 from superscalar_ref.verify.exits import exit_alone
 from superscalar_ref.verify.races import race
@@ -68,6 +69,9 @@ def verify(path: Path, progress: Progress, watch: Watch) -> VerifyResult:
         sales = sell_and_poison(example, progress)
         keep(sales.checks)
         trials.extend(sales.trials)
+        end = live_to_the_end(example, progress)
+        keep(end.checks)
+        trials.extend(end.trials)
         channels = pay_and_close(scene)
         keep(channels.checks)
         trials.extend(channels.trials)

@@ -23,6 +23,7 @@ from superscalar_ref.parties.store import Store
 from superscalar_ref.parties.watch import Watcher, txid_bytes
 from superscalar_ref.parties.wire import Wire
 from superscalar_ref.protocol.client import Limits
+from superscalar_ref.protocol.deadline import load_deadlines
 from superscalar_ref.realise.book import CoinOutput
 from superscalar_ref.report.result import ACCEPTED, Expectation, TransactionVerdict
 from superscalar_ref.signing.keys import SecretKey
@@ -167,6 +168,7 @@ class Scene:
         self._directory = TemporaryDirectory(prefix="superscalar-verify-")
         self.home = Path(self._directory.name)
         self._copies = 0
+        self.lead = load_deadlines()["lsp"].lead(example.parameters.as_dict())
         coins = [TxOut(example.coin, wallet_script(example, example.lsp))]
         self.reserves: dict[str, CoinOutput] = {}
         holders = [client for client in example.clients if client.reserve]
@@ -213,6 +215,7 @@ class Scene:
             example.parameters.number("transaction_version"),
             self.depth(),
             example.parameters.number("active_blocks"),
+            self.lead,
         )
 
     def client(self, name: str, home: Path) -> ClientActor:

@@ -51,19 +51,6 @@ def paid_at_the_end(here: OnChain) -> dict[str, int]:
     return paid
 
 
-def test_who_buys_more_than_its_share_and_stays_away_loses_what_is_beyond_it() -> None:
-    """Without the guard: 30,000 sat of a stock of 40,000 for two. The alternates above the link predate it."""
-    here = OnChain.start(4, PAIR)
-    uncovered(here.play)
-    buy(here.play, BUYER, 30_000)
-    paid = paid_at_the_end(here)
-    link = links(here.play, LSP, BUYER)[0]
-    counted = BALANCE + INBOUND + 30_000
-    assert paid.pop(link) > counted
-    assert set(paid) == {"funding", "kickoff:r@-", "state:r@0"}
-    assert all(9_500 < counted - amount < 10_500 for amount in paid.values())
-
-
 def test_a_buyer_is_covered_wherever_the_end_finds_the_tree() -> None:
     here = OnChain.start(4, PAIR)
     play = here.play
