@@ -9,34 +9,24 @@ the edge of what the specification permits, and a constraint that is dropped mov
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
 
+from superscalar_ref.check.stated import GREATEST, LEAST, Missed
 from superscalar_ref.errors import SpecError
 from superscalar_ref.protocol.blueprint import Locks
 from superscalar_ref.protocol.shape import NodeKind, Shape, Tree, grow
 from superscalar_ref.spec.expression import names
 from superscalar_ref.spec.location import spec_directory
+from superscalar_ref.spec.machines import check_wording
 from superscalar_ref.spec.parameters import Constraint, ParameterSet
+from superscalar_ref.spec.schema import check_schema
 from superscalar_ref.spec.source import read_document
 
 Values = dict[str, int | str]
 
-_GREATEST = ("exit_absence_blocks", "lsp_absence_blocks", "signing_absence_blocks")
-_LEAST = (
-    "step_blocks",
-    "stock_lock_blocks",
-    "to_self_delay_blocks",
-    "exit_budget_blocks",
-    "settle_blocks",
-    "close_margin_blocks",
-    "expiry_gap_blocks",
-    "life_blocks",
-    "funding_confirmations",
-)
-"""Made tight in this order: what a constraint is solved for comes after what it is computed from."""
 _PAYMENTS = ("exit_margin_blocks", "htlc_cutoff_blocks")
 """About payments in flight, which these games do not have: left open, and so are the constraints that name them."""
 _CHOICES = ("end_default", "alternates", "stock_lock")
@@ -65,6 +55,8 @@ class Configuration:
     """Blocks within which a transaction is mined."""
     static: int = 0
     """Levels at the top without a counter."""
+    place: str = field(default="", compare=False)
+    """Where it is written (``file:line``)."""
 
     @property
     def tree(self) -> Tree:
@@ -72,40 +64,27 @@ class Configuration:
         return grow(Shape.of(self.arity, static=self.static, leaf_k=1), self.clients)
 
 
-_KEYS = {
-    "id": str,
-    "says": str,
-    "states": int,
-    "updates": int,
-    "lsp_updates": int,
-    "absence": int,
-    "confirmation": int,
-    "static": int,
-}
-
-
 def load_configurations(directory: Path | None = None) -> tuple[Configuration, ...]:
     """Load ``spec/configurations.toml``, or the copy in ``directory``. Raises ``SpecError`` (``file:line``)."""
     document = read_document(spec_directory(directory) / "configurations.toml")
-    rows: Any = document.data.get("configurations")
-    if not isinstance(rows, list) or not rows:
-        raise SpecError(str(document.place()), "no [[configurations]]", "configurations")
-    found = []
+    check_schema(document, "configurations")
+    check_wording(document)
+    found: list[Configuration] = []
+    rows: Any = document.data["configurations"]
     for index, row in enumerate(rows):
-        for key, value in row.items():
-            good = (
-                isinstance(value, list) and len(value) > 0
-                if key in ("clients", "arity")
-                else key in _KEYS and isinstance(value, _KEYS[key])
+        place = str(document.place("configurations", index))
+        new = Configuration(**{**row, "clients": tuple(row["clients"]), "arity": tuple(row["arity"])}, place=place)
+        if any(new.id == other.id for other in found):
+            here = document.place("configurations", index, "id")
+            raise SpecError(str(here), f"there are two configurations '{new.id}'", "id-once")
+        depth = replace(new, static=0).tree.depth
+        if new.static > depth:
+            here = document.place("configurations", index, "static")
+            problem = (
+                f"{new.static} levels without a counter, but only {depth} above the leaves of {', '.join(new.clients)}"
             )
-            if not good:
-                place = document.place("configurations", index, key)
-                raise SpecError(str(place), f"'{key}' is unknown or of the wrong type", "configurations")
-        missing = ({"clients", "arity"} | _KEYS.keys()) - {"static"} - row.keys()
-        if missing:
-            place = document.place("configurations", index)
-            raise SpecError(str(place), f"the key '{min(missing)}' is missing", "configurations")
-        found.append(Configuration(**{**row, "clients": tuple(row["clients"]), "arity": tuple(row["arity"])}))
+            raise SpecError(str(here), problem, "R-SHAPE")
+        found.append(new)
     return tuple(found)
 
 
@@ -131,29 +110,40 @@ def tight_values(parameters: ParameterSet, configuration: Configuration, choices
         if name in parameters:
             values[name] = choices.get(name, parameters[name].default)
     for parameter in parameters.parameters:
-        if parameter.name not in (*values, *_GREATEST, *_LEAST, *_PAYMENTS):
+        if parameter.name not in (*values, *GREATEST, *LEAST, *_PAYMENTS):
             values[parameter.name] = parameter.default
     # An absence that no constraint bounds is longer than what it must not exceed: by a block, or by more than margins.
     beyond = configuration.absence
-    for name in _GREATEST:
+    for name in GREATEST:
         beyond += 1 if name != "signing_absence_blocks" else _LONG
-        values[name] = _tight(parameters, name, values, range(beyond, -1, -1))
+        values[name] = _tight(parameters, name, values, range(beyond, -1, -1), configuration)
         beyond = int(values[name])
-    for name in _LEAST:
+    for name in LEAST:
         low = parameters[name].low or 0
-        values[name] = _tight(parameters, name, values, range(low, low + _REACH))
+        values[name] = _tight(parameters, name, values, range(low, low + _REACH), configuration)
     return values
 
 
-def _tight(parameters: ParameterSet, name: str, values: Values, candidates: Sequence[int]) -> int:
+def _tight(
+    parameters: ParameterSet, name: str, values: Values, candidates: Sequence[int], configuration: Configuration
+) -> int:
     known = values.keys() | {name}
     ruling = [c for c in parameters.constraints if name in names(c.expression) and names(c.expression) <= known]
+    shifts = [(c, _shift(c, name, values, candidates)) for c in ruling]
     for candidate in candidates:
-        trial = {**values, name: candidate}
-        if all(constraint.holds(trial) for constraint in ruling):
+        if all(constraint.holds({**values, name: candidate + shift}) for constraint, shift in shifts):
             return candidate
-    place = str(parameters[name].place)
-    raise SpecError(place, f"no value of '{name}' within {_REACH} keeps its constraints in a small factory", "tight")
+    place = configuration.place or str(parameters[name].place)
+    problem = f"no value of '{name}' within {_REACH} keeps its constraints in '{configuration.id}'"
+    raise SpecError(place, problem, "small-world")
+
+
+def _shift(constraint: Constraint, name: str, values: Values, candidates: Sequence[int]) -> int:
+    """How far beyond ``constraint`` (blocks) the value of ``name`` may go: not at all, unless the design misses it."""
+    if not isinstance(constraint, Missed):
+        return 0
+    edges = (candidate for candidate in candidates if constraint.holds({**values, name: candidate}))
+    return constraint.shift(next(edges, 0))
 
 
 def allowed_choices(parameters: ParameterSet, fixed: Mapping[str, str]) -> list[dict[str, str]]:

@@ -25,12 +25,15 @@ _FIELDS = {field.name: field.type for field in fields(Verdict) if field.name != 
 
 
 def digest(directory: Path | None = None) -> str:
-    """SHA-256, in hex, of the specification's tables, of the code that judges them, and of the package's version."""
-    package = Path(superscalar_ref.__file__).parent
+    """SHA-256, in hex, of the specification's tables, of the code that judges them, and of the package's version.
+
+    A copy's numbers are compared with the package's own, so these count too.
+    """
+    package, own = Path(superscalar_ref.__file__).parent, spec_directory()
     tables = sorted(spec_directory(directory).rglob("*.toml"))
     code = sorted(path for name in _JUDGED_BY for path in (package / name).rglob("*.py"))
     hasher = hashlib.sha256(superscalar_ref.__version__.encode())
-    for root, paths in ((spec_directory(directory), tables), (package, code)):
+    for root, paths in ((spec_directory(directory), tables), (own, [own / "parameters.toml"]), (package, code)):
         for path in paths:
             content = path.read_bytes()
             hasher.update(f"\n{path.relative_to(root).as_posix()} {len(content)}\n".encode())

@@ -25,7 +25,8 @@ def run_jobs(
     ``meter.watch`` is called again and again; what it raises, and whoever stops listening, ends what all processes of
     this run are doing, at the next thing that they count.
     """
-    if cores < 2 or len(todo) < 2:  # one core is one core
+    cores = min(cores, len(todo))
+    if cores < 2:  # one core is one core
         for number, job in todo:
             yield number, work(job, meter)
         return

@@ -5,16 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from superscalar_ref.check.judge import Design, judge
-from superscalar_ref.check.trace import as_json
+from superscalar_ref.check.judge import KNOWN, Design, Job, jobs, merge, run_job
+from superscalar_ref.check.meter import Meter
+from superscalar_ref.check.running import run_jobs
+from superscalar_ref.check.stated import PLAYED, state
+from superscalar_ref.check.trace import Trace, as_json
 from superscalar_ref.check.verdict import Verdict
 from superscalar_ref.check.world import LSP, Plot
 from superscalar_ref.errors import SpecError
 from superscalar_ref.spec.table import Variant
-from superscalar_ref.spec.variants import apply_variant
+from superscalar_ref.spec.variants import apply_variant, stated
 
-OPTIONS = ("configuration", "kickoffs", "nonce_survives_crash")
-"""What a variant may say under ``[options]``, beside its patches."""
+OPTIONS: dict[str, tuple[object, ...]] = {
+    "configuration": (),
+    "kickoffs": ("every", "root"),
+    "nonce_survives_crash": (False, True),
+}
+"""What a variant may say under ``[options]``, beside its patches: the values of each; none: any text."""
+LOSSES = ("theft", "ransom")
+"""The words that ``by`` may say; a number is in units."""
 
 
 @dataclass(frozen=True)
@@ -22,37 +31,56 @@ class Outcome:
     """What became of a variant."""
 
     variant: Variant
-    verdict: Verdict | None
-    """None when the variant claims to keep every property."""
+    verdicts: tuple[Verdict, ...]
+    """On the property that it must break, or, when it claims to keep every property, on all of them."""
     problem: str
     """Why it is not as expected; empty when it is."""
+    remarks: tuple[str, ...] = ()
+    """What the numbers that it states settle."""
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """The first that is refuted, else the first."""
+        return next((v for v in self.verdicts if v.trace is not None), self.verdicts[0] if self.verdicts else None)
+
+    @property
+    def trace(self) -> Trace | None:
+        """The loss that was found."""
+        return self.verdict.trace if self.verdict is not None else None
 
     def line(self) -> str:
         """One line for people."""
-        word = "UNEXPECTED" if self.problem else "refuted"
-        trace = self.verdict.trace if self.verdict else None
+        trace = self.trace
         lost = f"{trace.hero} loses {trace.lost} ({trace.loss})" if trace and trace.rounds else ""
-        detail = self.problem or lost or (trace.note if trace else "")
-        return f"{word:<10} {self.variant.id:<26} {self.variant.breaks:<26} {detail}"
+        word = "UNEXPECTED" if self.problem else "refuted" if trace else "holds"
+        found = lost or (f"{trace.hero}: {trace.note}" if trace else "every property holds")
+        detail = f"{self.problem}; {found}" if self.problem and trace else self.problem or found
+        return f"{word:<10} {self.variant.id:<26} {self.variant.breaks or 'keeps all':<26} {detail}"
 
     def as_json(self) -> dict[str, Any]:
         """The same for programs."""
-        trace = self.verdict.trace if self.verdict else None
         return {
             "variant": self.variant.id,
             "breaks": self.variant.breaks,
             "as_expected": not self.problem,
             "problem": self.problem,
-            "trace": None if trace is None else as_json(trace),
+            "remarks": list(self.remarks),
+            "trace": None if self.trace is None else as_json(self.trace),
         }
 
 
-def changed(design: Design, variant: Variant) -> Design:
-    """The design with a variant's patches and options. Raises ``SpecError`` for an option that does not exist."""
+def changed(design: Design, variant: Variant) -> tuple[Design, tuple[str, ...]]:
+    """The design with a variant's patches and options, and a sentence on each constraint that its numbers settle.
+
+    Raises ``SpecError`` (``file:line``) for an option that does not exist, and for a number that no game looks at.
+    """
     options = dict(variant.options)
-    for name in options:
+    for name, value in options.items():
         if name not in OPTIONS:
             raise SpecError(str(variant.place), f"there is no option '{name}'; known: {', '.join(OPTIONS)}", "option")
+        if OPTIONS[name] and (value not in OPTIONS[name] or type(value) is not type(OPTIONS[name][0])):
+            known = ", ".join(str(one).lower() for one in OPTIONS[name])
+            raise SpecError(str(variant.place), f"the option '{name}' is {value!r}; it may be {known}", "option")
     configurations = design.configurations
     wanted = options.get("configuration")
     if wanted is not None:
@@ -63,30 +91,72 @@ def changed(design: Design, variant: Variant) -> Design:
         kickoffs=str(options.get("kickoffs", "every")),
         nonce_survives_crash=bool(options.get("nonce_survives_crash", False)),
     )
-    return replace(
-        design,
-        specification=apply_variant(design.specification, variant),
-        configurations=configurations,
-        plot=plot,
-    )
+    specification = apply_variant(design.specification, variant)
+    before = design.specification.parameters
+    numbers = {name: place for name, place in stated(variant).items() if isinstance(before[name].default, int)}
+    for name, place in numbers.items():
+        if name not in PLAYED:
+            raise SpecError(
+                str(place), f"set_parameter: no game looks at '{name}': it shows nothing here", "small-world"
+            )
+    settled = state(specification.parameters, before, numbers)
+    specification = replace(specification, parameters=settled.parameters)
+    return replace(design, specification=specification, configurations=configurations, plot=plot), settled.remarks
 
 
-def judge_variant(design: Design, variant: Variant, cores: int = 1) -> Outcome:
-    """Judge one wrong design against the property that it must break."""
-    verdicts = judge(changed(design, variant), [variant.breaks], cores=cores, quick=True)
-    verdict = verdicts[0] if verdicts else None
-    return Outcome(variant, verdict, _problem(variant, verdict))
+@dataclass(frozen=True)
+class _Search:
+    """What is done for each job of a variant."""
+
+    design: Design
+    properties: tuple[str, ...]
+
+    def __call__(self, job: Job, meter: Meter) -> list[Verdict]:
+        return run_job(self.design, job, self.properties, True, meter)
 
 
-def _problem(variant: Variant, verdict: Verdict | None) -> str:
-    if verdict is None or verdict.trace is None:
+def judge_variant(design: Design, variant: Variant, cores: int = 1, meter: Meter | None = None) -> Outcome:
+    """Judge one wrong design against the property that it must break, up to the first loss.
+
+    ``meter`` counts what is looked at; what its ``watch`` raises ends the search. Raises ``SpecError`` as ``changed``.
+    """
+    wrong, remarks = changed(design, variant)
+    properties = (variant.breaks,) if variant.breaks else KNOWN
+    todo = list(enumerate(jobs(wrong, properties)))
+    found: list[Verdict] = []
+    for _, verdicts in run_jobs(_Search(wrong, properties), todo, cores, True, meter or Meter()):
+        found += verdicts
+        if any(verdict.trace is not None for verdict in verdicts):
+            break
+    outcome = Outcome(variant, tuple(merge(found)), "", remarks)
+    return replace(outcome, problem=problem(variant, outcome.trace))
+
+
+@dataclass(frozen=True)
+class Judging:
+    """Judging one variant after the other, in whatever process: what ``run_jobs`` runs."""
+
+    design: Design
+
+    def __call__(self, variant: Variant, meter: Meter) -> Outcome:
+        """As ``judge_variant``."""
+        return judge_variant(self.design, variant, meter=meter)
+
+
+def problem(variant: Variant, trace: Trace | None) -> str:
+    """What a variant says about its loss and is not so; empty when all of it is."""
+    if not variant.breaks:
+        return "" if trace is None else f"it says that it keeps every property, and {trace.broken} is refuted"
+    if trace is None:
         return f"{variant.breaks} still holds"
-    trace = verdict.trace
-    role = "lsp" if trace.hero == LSP else "client"
-    if variant.hero and variant.hero not in (role, "signer"):
+    signing = trace.configuration == "ceremonies"
+    role = "signer" if signing else "lsp" if trace.hero == LSP else "client"
+    if variant.hero and variant.hero != role:
         return f"it is the {role} that loses, not the {variant.hero}"
     if isinstance(variant.by, int) and trace.lost != variant.by:
         return f"{trace.hero} loses {trace.lost}, not {variant.by}"
-    if isinstance(variant.by, str) and variant.by in ("theft", "ransom") and trace.loss != variant.by:
+    if isinstance(variant.by, str) and variant.by and variant.by not in LOSSES:
+        return f"'by' is {variant.by!r}; it may be a number of units, {' or '.join(LOSSES)}"
+    if isinstance(variant.by, str) and variant.by and trace.loss != variant.by:
         return f"it is {trace.loss}, not {variant.by}"
     return ""

@@ -6,18 +6,21 @@ import argparse
 import json
 import os
 import sys
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from superscalar_ref.errors import InputError
+from superscalar_ref.errors import InputError, SpecError
 
 if TYPE_CHECKING:
     from superscalar_ref.check.judge import Design, Progress
+    from superscalar_ref.check.meter import Count
     from superscalar_ref.check.proofs import Proof
+    from superscalar_ref.check.variants import Outcome
     from superscalar_ref.check.verdict import Verdict
     from superscalar_ref.spec.specification import Specification
-    from superscalar_ref.spec.table import Variant
 
 HOLDS, REFUTED, UNFINISHED = 0, 1, 3
 LEMMA = "L-"
@@ -47,33 +50,34 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Decide, print, and return 0: holds, 1: refuted, 3: unfinished, 130: interrupted.
 
-    Raises InputError and SpecError (exit code 2).
+    One variant: 0 when its property holds, 1 when it is refuted as the variant says; all: 0 when each is. Raises
+    InputError and SpecError (exit code 2): also for a variant that does not do what it says.
     """
     from superscalar_ref.spec.load import load_doubted, load_specification  # noqa: PLC0415  # only here
 
     if args.cores < 1:
         raise InputError("--cores", "must be at least 1", "cores")
-    judges_variants = bool(args.variants or args.variant)
-    # Somebody's own copy may lack rules: that is what it is for.
-    doubted = args.spec is not None and not judges_variants
-    specification = load_doubted(args.spec) if doubted else load_specification(args.spec)
-    if judges_variants:
+    if args.seconds is not None and not args.seconds >= 0:
+        raise InputError("--seconds", f"must be at least 0, not {args.seconds}", "seconds")
+    if args.variants or args.variant:
+        if args.variants and args.variant:
+            raise InputError("--variant", "says one wrong design, --variants all of them: give one", "arguments")
         if args.property:
             raise InputError("--property", "a variant says itself which property it breaks", "arguments")
         if args.resume:
             raise InputError("--resume", "a variant is judged up to its first loss: nothing is kept", "arguments")
-        return _variants(args, specification)
-    return _baseline(args, specification)
+        return _variants(args, load_specification(args.spec, None if args.variants else [args.variant]))
+    # Somebody's own copy may lack rules: that is what it is for.
+    return _baseline(args, load_doubted(args.spec) if args.spec is not None else load_specification(only=()))
 
 
-def _design(args: argparse.Namespace, specification: Specification) -> Design:
+def _design(args: argparse.Namespace, specification: Specification) -> tuple[Design, tuple[str, ...]]:
+    """What is judged, and what the numbers settle that a copy of ``spec/`` states."""
     from superscalar_ref.check.configurations import load_configurations  # noqa: PLC0415
     from superscalar_ref.check.judge import Design  # noqa: PLC0415
+    from superscalar_ref.check.stated import state_copy  # noqa: PLC0415
     from superscalar_ref.protocol.strategy import load_strategy  # noqa: PLC0415
 
-    for name in ("session", "client", "factory", "stock"):
-        if name not in {machine.name for machine in specification.machines}:
-            raise InputError(str(args.spec or "spec"), f"there is no table '{name}'", "machines")
     configurations = load_configurations(args.spec)
     if args.config:
         known = {configuration.id for configuration in configurations}
@@ -81,14 +85,16 @@ def _design(args: argparse.Namespace, specification: Specification) -> Design:
             if name not in known:
                 raise InputError("--config", f"there is no '{name}'; there are {', '.join(sorted(known))}", "config")
         configurations = tuple(c for c in configurations if c.id in args.config)
-    return Design(specification, load_strategy(args.spec), configurations)
+    settled = state_copy(specification.parameters, args.spec)
+    specification = replace(specification, parameters=settled.parameters)
+    return Design(specification, load_strategy(args.spec), configurations), settled.remarks
 
 
 def _baseline(args: argparse.Namespace, specification: Specification) -> int:
     from superscalar_ref.check.judge import KNOWN, SOMETIMES, UnfinishedError, judge  # noqa: PLC0415
     from superscalar_ref.check.resume import Kept, digest  # noqa: PLC0415
 
-    design = _design(args, specification)
+    design, remarks = _design(args, specification)
     declared = [item.id for item in specification.properties if item.id.removesuffix(SOMETIMES) in KNOWN]
     asked = args.property or declared
     lemmas = [name for name in asked if name.startswith(LEMMA)]
@@ -98,7 +104,7 @@ def _baseline(args: argparse.Namespace, specification: Specification) -> int:
             raise InputError("--property", f"'{name}' is none of {', '.join(declared)}, and no lemma", "property")
     proofs = _proofs(args, lemmas)
     if not wanted:
-        return _told(args, proofs, [], "no game was asked for")
+        return _told(args, proofs, [], "no game was asked for", remarks)
     kept = Kept(args.resume, digest(args.spec)) if args.resume else None
     if kept is not None and kept.stale:
         print(f"{kept.path} was of other tables or other code: nothing of it is used.", file=sys.stderr)
@@ -119,7 +125,7 @@ def _baseline(args: argparse.Namespace, specification: Specification) -> int:
     if args.config and not args.property:
         # A part of the configurations need not hold an example of everything.
         rows = [row for row in rows if row["holds"] or not row["property"].endswith(SOMETIMES)]
-    return _told(args, proofs, rows, teller.summary(args.cores), verdicts)
+    return _told(args, proofs, rows, teller.summary(args.cores), remarks, verdicts)
 
 
 def _proofs(args: argparse.Namespace, lemmas: Sequence[str]) -> list[Proof]:
@@ -136,6 +142,7 @@ def _told(
     proofs: Sequence[Proof],
     rows: Sequence[dict[str, Any]],
     summary: str,
+    remarks: Sequence[str] = (),
     verdicts: Sequence[Verdict] = (),
 ) -> int:
     """Print what was decided; the exit code."""
@@ -145,8 +152,11 @@ def _told(
     if args.json:
         told = [{"id": one.lemma, "says": one.says, "verdict": one.verdict, "story": one.lines()[1:]} for one in proofs]
         holds = None if undecided and not (false or refuted) else not (false or refuted)
-        print(json.dumps({"holds": holds, "properties": list(rows), "lemmas": told}, indent=2))
+        found = {"holds": holds, "remarks": list(remarks), "properties": list(rows), "lemmas": told}
+        print(json.dumps(found, indent=2))
     else:
+        for remark in remarks:
+            print(remark)
         for row in rows:
             print(_line(row))
         _traces([verdict for verdict in verdicts if verdict.trace is not None])
@@ -184,16 +194,20 @@ class _Teller:
 
     def __call__(self, progress: Progress) -> None:
         self.last = progress
+        self.say(f"{progress.done} of {progress.jobs} jobs", progress.count, progress.seconds, progress.job)
+
+    def say(self, done: str, count: Count, seconds: float, job: str = "") -> None:
+        """Say how much is done, and what was counted in ``seconds``."""
         if not self.loud:
             return
-        count, seconds = progress.count, max(progress.seconds, 0.001)
+        seconds = max(seconds, 0.001)
         line = (
-            f"{progress.done} of {progress.jobs} jobs, {count.states:,} states, {count.edges:,} edges,"
+            f"{done}, {count.states:,} states, {count.edges:,} edges,"
             f" depth {count.depth}, {count.states / seconds:,.0f} states/s, {count.memory / 2**20:,.0f} MiB,"
             f" {seconds:.0f} s"
         )
         if not sys.stderr.isatty():
-            print(f"  {line}{f'; done: {progress.job}' if progress.job else ''}", file=sys.stderr)
+            print(f"  {line}{f'; done: {job}' if job else ''}", file=sys.stderr)
             return
         print(f"\r  {line.ljust(len(self.line))}", end="", file=sys.stderr, flush=True)
         self.line = line
@@ -202,6 +216,7 @@ class _Teller:
         """Leave the line that is written over."""
         if self.line:
             print(file=sys.stderr)
+        self.line = ""
 
     def summary(self, cores: int) -> str:
         """What was looked at, and how fast."""
@@ -273,29 +288,71 @@ def _write(args: argparse.Namespace, refuted: list[Verdict]) -> None:
 
 
 def _variants(args: argparse.Namespace, specification: Specification) -> int:
-    from superscalar_ref.check.variants import judge_variant  # noqa: PLC0415
+    """Judge one variant, or all. Raises SpecError when one does not do what it says."""
+    from superscalar_ref.check.judge import UnfinishedError  # noqa: PLC0415
+    from superscalar_ref.check.meter import Meter  # noqa: PLC0415
+    from superscalar_ref.check.running import run_jobs  # noqa: PLC0415
+    from superscalar_ref.check.variants import Judging, judge_variant  # noqa: PLC0415
 
-    known = {variant.id: variant for variant in specification.variants}
-    if args.variant and args.variant not in known:
-        raise InputError("--variant", f"there is no '{args.variant}'; there are {', '.join(known)}", "variant")
-    chosen: list[Variant] = [known[args.variant]] if args.variant else list(specification.variants)
-    design = _design(args, specification)
-    rows = []
-    traces = []
-    for variant in chosen:
-        outcome = judge_variant(design, variant, args.cores)
-        rows.append(outcome.as_json())
-        if outcome.verdict is not None and outcome.verdict.trace is not None:
-            traces.append(outcome.verdict)
-        if len(rows) == len(chosen):
-            _write(args, traces)
-        if not args.json:
-            print(outcome.line())
-            if args.variant and traces:
-                _traces(traces)
+    chosen = list(specification.variants)
+    design, _ = _design(args, specification)
+    teller = _Teller(args.progress or (sys.stderr.isatty() and not args.json))
+    outcomes: list[Outcome] = []
+    begun = told = time.perf_counter()
+
+    def watch() -> None:
+        nonlocal told
+        now = time.perf_counter()
+        if args.seconds is not None and now - begun > args.seconds:
+            raise UnfinishedError(len(outcomes), len(chosen))
+        if now - told > 1:
+            told = now
+            teller.say(f"{len(outcomes)} of {len(chosen)} wrong designs", meter.read(), now - begun)
+
+    meter = Meter(watch=watch)
+    try:
+        if args.variant:
+            outcomes.append(judge_variant(design, chosen[0], args.cores, meter))
+            _tell(args, outcomes[0], teller)
+        else:
+            for _, outcome in run_jobs(Judging(design), list(enumerate(chosen)), args.cores, True, meter):
+                outcomes.append(outcome)
+                _tell(args, outcome, teller)
+    except KeyboardInterrupt:
+        raise UnfinishedError(len(outcomes), len(chosen), interrupted=True) from None
+    finally:
+        teller.end()
+        if args.json:
+            print(json.dumps({"variants": [outcome.as_json() for outcome in outcomes]}, indent=2))
+    _write(args, [o.verdict for o in outcomes if o.verdict is not None and o.verdict.trace is not None])
+    return _as_said(args, outcomes)
+
+
+def _tell(args: argparse.Namespace, outcome: Outcome, teller: _Teller) -> None:
+    """One line for people; a single variant's loss as a story too."""
+    teller.end()
     if args.json:
-        print(json.dumps({"variants": rows}, indent=2))
-    if args.variant and not args.variants:
-        # One wrong design: its property is refuted, or, unexpectedly, holds.
-        return REFUTED if traces else HOLDS
-    return HOLDS if all(row["as_expected"] for row in rows) else REFUTED
+        return
+    print(outcome.line(), flush=True)
+    if args.variant:
+        for remark in outcome.remarks:
+            print(remark)
+        _traces([verdict for verdict in outcome.verdicts if verdict.trace is not None])
+
+
+def _as_said(args: argparse.Namespace, outcomes: Sequence[Outcome]) -> int:
+    """The exit code. Raises SpecError for a variant that is refuted otherwise than it says."""
+    wrong = [outcome for outcome in outcomes if outcome.problem]
+    if args.variant:
+        (only,) = outcomes
+        if only.trace is None:
+            return HOLDS
+        if not wrong:
+            return REFUTED
+    elif not args.json:
+        print(f"{len(outcomes) - len(wrong)} of {len(outcomes)} wrong designs break what they say that they break.")
+    if not wrong:
+        return HOLDS
+    first = wrong[0].variant
+    others = f" ({len(wrong) - 1} more do not do what they say)" if len(wrong) > 1 else ""
+    raise SpecError(str(first.place), f"{first.id}: {wrong[0].problem}{others}", "variant-claim")

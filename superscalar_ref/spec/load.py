@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,19 @@ _ID = re.compile(r"[A-Z]+-[A-Za-z0-9-]+")
 
 
 def machine_names(directory: Path | None = None) -> tuple[str, ...]:
-    """Return the names of the machines, sorted. Raises SpecError when there is none."""
+    """Return the names of the machines, sorted.
+
+    Raises SpecError when there is none, or when a copy of the whole specification (with configurations to play) lacks
+    one that the package's own has.
+    """
     folder = spec_directory(directory) / "machines"
     names = tuple(sorted(path.stem for path in folder.glob("*.toml")))
     if not names:
         raise SpecError(display(folder), "no machine is there", "spec-directory")
+    if directory is not None and (directory / "configurations.toml").is_file():
+        for name in machine_names():
+            if name not in names:
+                raise SpecError(display(folder / f"{name}.toml"), f"the machine '{name}' is missing", "machine-set")
     return names
 
 
@@ -64,15 +72,24 @@ def load_properties(directory: Path | None = None) -> tuple[Property, ...]:
     return tuple(_property(row, document.place("properties", index)) for index, row in enumerate(rows))
 
 
-def load_variants(directory: Path | None = None) -> tuple[Variant, ...]:
-    """Load ``variants/*.toml``, sorted by file. Raises SpecError (``file:line``)."""
+def load_variants(directory: Path | None = None, only: Collection[str] | None = None) -> tuple[Variant, ...]:
+    """Load ``variants/*.toml``, sorted by file; with ``only``, no other files than those of these ids.
+
+    Raises SpecError (``file:line``), and InputError for an id in ``only`` that no file has.
+    """
     folder = spec_directory(directory) / "variants"
-    return tuple(parse_variant(read_document(path)) for path in sorted(folder.glob("*.toml")))
+    paths = {f"V-{path.stem.upper()}": path for path in sorted(folder.glob("*.toml"))}
+    for identity in only or ():
+        if identity.upper() not in paths:
+            raise InputError(f"'{identity}'", f"there is no such variant; there are {', '.join(paths)}", "variant")
+    wanted = None if only is None else {identity.upper() for identity in only}
+    return tuple(parse_variant(read_document(p)) for name, p in paths.items() if wanted is None or name in wanted)
 
 
-def load_specification(directory: Path | None = None) -> Specification:
+def load_specification(directory: Path | None = None, only: Collection[str] | None = None) -> Specification:
     """Load and check all of ``spec/``, and that each variant can be applied to it.
 
+    ``only``: the ids of the variants that are needed; the files of all others are not read, whatever is in them.
     Raises SpecError (``file:line``): also for an id that is used twice over all files, or that names nothing.
     """
     specification = Specification(
@@ -80,7 +97,7 @@ def load_specification(directory: Path | None = None) -> Specification:
         machines=load_machines(directory),
         parameters=load_parameters(directory),
         properties=load_properties(directory),
-        variants=load_variants(directory),
+        variants=load_variants(directory, only),
     )
     _check_ids(specification)
     for variant in specification.variants:

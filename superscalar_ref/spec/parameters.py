@@ -169,20 +169,26 @@ class Parameters:
         return replace(self, values=tuple(new.items()))
 
 
-def check_defaults(parameters: ParameterSet, place: Place | None = None) -> None:
-    """Check that the defaults are in range and keep each constraint; ``place`` is blamed, else the element itself.
+def check_defaults(parameters: ParameterSet, stated: Mapping[str, Place] | None = None) -> None:
+    """Check that the defaults are in range and keep each constraint.
 
-    Raises SpecError.
+    ``stated``: where a variant states another default; the last such place that a fault is about is blamed, else the
+    element itself. Raises SpecError.
     """
+    stated = stated or {}
     for parameter in parameters.parameters:
         fault = parameter.fault(parameter.default)
         if fault is not None:
-            raise SpecError(str(place or parameter.place), f"the default of {fault}", parameter.name)
+            place = stated.get(parameter.name, parameter.place)
+            raise SpecError(str(place), f"the default of {fault}", parameter.name)
     values = parameters.defaults().as_dict()
     for constraint in parameters.constraints:
         fault = constraint.fault(values)
         if fault is not None:
-            raise SpecError(str(place or constraint.place), f"the defaults break it: {fault}", constraint.id)
+            about = names(constraint.expression)
+            places = [place for name, place in stated.items() if name in about]
+            place = places[-1] if places else constraint.place
+            raise SpecError(str(place), f"the defaults break it: {fault}", constraint.id)
 
 
 def parse_parameters(document: Document) -> ParameterSet:

@@ -10,7 +10,7 @@ from superscalar_ref.errors import SpecError
 from superscalar_ref.spec.machines import check_wording, parse_transition
 from superscalar_ref.spec.parameters import check_defaults
 from superscalar_ref.spec.schema import check_schema
-from superscalar_ref.spec.source import Document
+from superscalar_ref.spec.source import Document, Place
 from superscalar_ref.spec.specification import Specification
 from superscalar_ref.spec.table import Function, Machine, Patch, Transition, Variant
 
@@ -82,12 +82,17 @@ def apply_variant(specification: Specification, variant: Variant) -> Specificati
 
     Declarations that no row uses any more stay declared, and states may become unreachable: a wrong design may be
     ugly. Raises SpecError (place of the patch) for a patch that names what is not there or changes nothing, and for
-    parameters whose defaults then break a constraint that was not dropped.
+    one that sets a parameter whose value then breaks a constraint that was not dropped.
     """
     for patch in variant.patches:
         specification = _APPLY[patch.do](specification, patch)
-    check_defaults(specification.parameters, variant.place)
+    check_defaults(specification.parameters, stated(variant))
     return specification
+
+
+def stated(variant: Variant) -> dict[str, Place]:
+    """The parameters that a variant sets, in the order of its patches, each with the place of the last that does."""
+    return {patch.parameter: patch.place for patch in variant.patches if patch.do == "set_parameter"}
 
 
 def _fault(patch: Patch, problem: str) -> SpecError:

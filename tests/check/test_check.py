@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +20,7 @@ from superscalar_ref.check.judge import KNOWN, SOMETIMES, Design, Progress, judg
 from superscalar_ref.check.reasons import reason, removals
 from superscalar_ref.check.situations import arena, counts, held, policy
 from superscalar_ref.check.trace import Trace, as_json, mermaid, story
-from superscalar_ref.check.variants import judge_variant
+from superscalar_ref.check.variants import problem
 from superscalar_ref.check.world import LSP, World
 from superscalar_ref.cli import main
 from superscalar_ref.errors import InputError, SpecError
@@ -29,6 +32,7 @@ from superscalar_ref.replay.player import replay
 from superscalar_ref.replay.scale import UNIT_SAT
 from superscalar_ref.spec.load import load_parameters, load_specification
 from superscalar_ref.spec.specification import Specification
+from tests import judged
 
 SPEC = Path(__file__).parents[2] / "spec"
 
@@ -164,12 +168,8 @@ def test_every_refutation_that_was_asked_for_is_there(specification: Specificati
 def test_each_wrong_design_breaks_what_it_says_also_on_a_real_chain(
     specification: Specification, identity: str, tmp_path: Path
 ) -> None:
-    variant = specification.variant(identity)
-    outcome = judge_variant(design(specification), variant)
-    assert outcome.problem == ""
-    assert outcome.verdict is not None
-    assert outcome.verdict.trace is not None
-    trace = outcome.verdict.trace
+    variant, trace = specification.variant(identity), judged.trace(identity)
+    assert judged.outcome(identity).problem == ""
     assert trace.broken == variant.breaks
     assert story(trace).startswith(f"{variant.breaks} is lost by {trace.hero}")
     assert mermaid(trace).startswith("sequenceDiagram")
@@ -201,13 +201,101 @@ def test_replay_refuses_what_is_no_trace(tmp_path: Path, capsys: pytest.CaptureF
     assert main(["replay", str(tmp_path / "nowhere.json")]) == 2
 
 
-def test_a_variant_that_stops_losing_is_noticed(specification: Specification) -> None:
-    from dataclasses import replace
+def edited(tmp_path: Path, identity: str, old: str, new: str, *arguments: str) -> int:
+    """Judge a variant whose file says something else."""
+    copy = tmp_path / "spec"
+    if not copy.exists():
+        shutil.copytree(SPEC, copy)
+    path = copy / "variants" / f"{identity.removeprefix('V-').lower()}.toml"
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+    return main(["check", "--spec", str(copy), *(arguments or ("--variant", identity))])
 
-    harmless = replace(specification.variant("V-STEP-SHORT"), patches=())
-    assert "still holds" in judge_variant(design(specification, "one-layer"), harmless).problem
-    cheaper = replace(specification.variant("V-STEP-SHORT"), by=99)
-    assert "not 99" in judge_variant(design(specification, "one-layer"), cheaper).problem
+
+@pytest.mark.parametrize(
+    ("claim", "says"),
+    [
+        ({}, ""),
+        ({"by": "theft"}, ""),
+        ({"by": "", "hero": ""}, ""),
+        ({"by": 2}, "L loses 3, not 2"),
+        ({"by": "ransom"}, "it is theft, not ransom"),
+        ({"by": "all"}, "'by' is 'all'; it may be a number of units, theft or ransom"),
+        ({"hero": "client"}, "it is the lsp that loses, not the client"),
+        ({"hero": "signer"}, "it is the lsp that loses, not the signer"),
+        ({"breaks": ""}, "it says that it keeps every property, and P-LSP-EXIT is refuted"),
+    ],
+)
+def test_what_a_variant_says_is_held_against_what_is_lost(claim: dict[str, Any], says: str) -> None:
+    found = judged.outcome("V-SETTLE-SHORT")
+    assert problem(replace(found.variant, **claim), found.trace) == says
+
+
+def test_a_variant_is_refuted_as_it_says_or_otherwise_or_not_at_all(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert edited(tmp_path, "V-SETTLE-SHORT", "by = 3", "by = 3") == 1
+    assert capsys.readouterr().out.startswith(
+        "refuted    V-SETTLE-SHORT             P-LSP-EXIT                 L loses 3"
+    )
+    assert edited(tmp_path, "V-SETTLE-SHORT", "by = 3", "by = 2") == 2
+    said = capsys.readouterr()
+    assert said.out.startswith("UNEXPECTED V-SETTLE-SHORT")
+    assert "settle-short.toml:1: V-SETTLE-SHORT: L loses 3, not 2 [variant-claim]" in said.err
+    assert edited(tmp_path, "V-SETTLE-SHORT", "R-SETTLE-STOCK-CSV", "R-HTLC-WINDOW") == 0
+    assert (
+        "UNEXPECTED V-SETTLE-SHORT             P-LSP-EXIT                 P-LSP-EXIT still" in capsys.readouterr().out
+    )
+
+
+@pytest.mark.parametrize("option", ['kickoffs = "none"', 'nonce_survives_crash = "no"', "updates = 2"])
+def test_an_option_that_means_nothing_is_refused(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert edited(tmp_path, "V-STEP-SHORT", '[options]\nconfiguration = "one-layer"', f"[options]\n{option}") == 2
+    assert option.split(maxsplit=1)[0] in capsys.readouterr().err
+
+
+def few(tmp_path: Path, *kept: str) -> Path:
+    """A copy of spec/ with only these variants."""
+    copy = tmp_path / "spec"
+    shutil.copytree(SPEC, copy)
+    for path in (copy / "variants").glob("*.toml"):
+        if path.stem not in kept:
+            path.unlink()
+    return copy
+
+
+def test_all_variants_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copy = few(tmp_path, "life-short", "settle-short")
+    arguments = ["check", "--spec", str(copy), "--variants", "--cores", "2"]
+    assert main(arguments) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in lines[:2]] == [
+        ["refuted", "V-LIFE-SHORT"],
+        ["refuted", "V-SETTLE-SHORT"],
+    ]
+    assert lines[2:] == ["2 of 2 wrong designs break what they say that they break."]
+    assert edited(tmp_path, "V-SETTLE-SHORT", "by = 3", "by = 2", "--variants", "--cores", "1", "--json") == 2
+    said = capsys.readouterr()
+    assert [row["as_expected"] for row in json.loads(said.out)["variants"]] == [True, False]
+    assert "settle-short.toml:1: V-SETTLE-SHORT: L loses 3, not 2" in said.err
+    # A search that did not finish is not a pass, whatever it has found.
+    assert main([*arguments, "--seconds", "0"]) == 3
+    assert "unfinished: 0 of 2" in capsys.readouterr().err
+
+
+def test_a_faulty_variant_stops_only_those_who_need_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copy = few(tmp_path, "life-short", "settle-short")
+    bad = copy / "variants" / "life-short.toml"
+    bad.write_text(bad.read_text(encoding="utf-8").replace("R-END", "R-NONE"), encoding="utf-8")
+    line = bad.read_text(encoding="utf-8").splitlines().index("[[patches]]") + 1
+    for arguments in (["--variant", "V-LIFE-SHORT"], ["--variants"]):
+        assert main(["check", "--spec", str(copy), *arguments]) == 2
+        assert f"life-short.toml:{line}: drop_constraint: there is no constraint R-NONE" in capsys.readouterr().err
+    assert main(["check", "--spec", str(copy), "--variant", "V-SETTLE-SHORT"]) == 1
+    assert main(["check", "--spec", str(copy), "--property", "L-LOCK-ORDER"]) == 0
 
 
 def test_a_doubter_deletes_a_guard_and_sees_the_money_leave(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -266,6 +354,9 @@ def test_a_doubter_deletes_a_guard_with_its_declaration_or_a_whole_transition(
         (["--variant", "V-NOWHERE"], "V-NOWHERE"),
         (["--config", "nowhere"], "nowhere"),
         (["--cores", "0"], "at least 1"),
+        (["--seconds", "-1"], "at least 0"),
+        (["--seconds", "nan"], "at least 0"),
+        (["--variants", "--variant", "V-STEP-SHORT"], "give one"),
         (["--spec", "/nowhere"], "no such directory"),
         (["--variant", "V-STEP-SHORT", "--property", "P-EXIT-ALWAYS"], "--property"),
     ],
@@ -425,11 +516,39 @@ def test_why_of_nothing_is_refused(specification: Specification) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new"),
-    [('id = "one-layer"', 'ident = "one-layer"'), ("absence = 1\n", ""), ("states = 3", 'states = "3"')],
+    ("old", "new", "line", "says"),
+    [
+        ('id = "one-layer"', 'ident = "one-layer"', 7, "'id' is missing"),
+        ('id = "slow-blocks"', 'id = "one-layer"', 19, "two configurations 'one-layer'"),
+        ("absence = 1\n", "", 7, "'absence' is missing"),
+        ("absence = 1\n", "absence = -1\n", 15, "at least 0"),
+        ("absence = 1\n", "absence = 1000\n", 15, "at most 16"),
+        ("confirmation = 1\n", "confirmation = 0\n", 16, "at least 1"),
+        ("states = 3", 'states = "3"', 12, "a whole number"),
+        ("states = 3", "states = 1", 12, "at least 2"),
+        ("states = 3", "states = true", 12, "a whole number"),
+        ("states = 3", "states = 3\nstatic = 9", 13, "but only 0 above the leaves of A"),
+        ("static = 1", "static = -1", 45, "at least 0"),
+        ("static = 1", "static = 2", 45, "but only 1 above the leaves of A, B"),
+        ("updates = 2", "updates = 0", 13, "at least 1"),
+        ('clients = ["A"]', 'clients = ["L"]', 10, "does not have the form"),
+        ('clients = ["A"]', "clients = []", 10, "is empty"),
+        ('clients = ["A", "B"]', 'clients = ["A", "A"]', 32, "names something twice"),
+        ("arity = [2]", "arity = [1]", 11, "at least 2"),
+    ],
 )
-def test_a_faulty_configuration_is_refused_with_its_line(tmp_path: Path, old: str, new: str) -> None:
+def test_a_faulty_configuration_is_refused_with_its_line(
+    tmp_path: Path, old: str, new: str, line: int, says: str
+) -> None:
     text = (SPEC / "configurations.toml").read_text(encoding="utf-8")
+    assert old in text
     (tmp_path / "configurations.toml").write_text(text.replace(old, new, 1), encoding="utf-8")
-    with pytest.raises(SpecError, match=r"configurations\.toml:\d+"):
+    with pytest.raises(SpecError, match=re.escape(says)) as caught:
         load_configurations(tmp_path)
+    assert caught.value.place.endswith(f"configurations.toml:{line}"), caught.value
+
+
+def test_a_configuration_that_the_constraints_leave_no_room_for_is_named() -> None:
+    huge = replace(small(), states=16, absence=16, confirmation=16, place="configurations.toml:7")
+    with pytest.raises(SpecError, match=r"configurations.toml:7: no value of 'exit_budget_blocks' within 400 keeps"):
+        tight_values(load_parameters(), huge, {})

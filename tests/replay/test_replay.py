@@ -9,33 +9,21 @@ from typing import Any
 
 import pytest
 
-from superscalar_ref.check.configurations import load_configurations
-from superscalar_ref.check.judge import Design
 from superscalar_ref.check.trace import as_json
-from superscalar_ref.check.variants import judge_variant
 from superscalar_ref.cli import main
 from superscalar_ref.errors import InputError
-from superscalar_ref.protocol.strategy import load_strategy
 from superscalar_ref.replay.form import read
 from superscalar_ref.replay.outcome import AGREES, CANNOT, DISAGREES, MINED, Outcome
 from superscalar_ref.replay.player import replay
 from superscalar_ref.replay.scale import UNIT_SAT
-from superscalar_ref.spec.load import load_specification
+from tests import judged
 
 Trace = dict[str, Any]
-_JUDGED: dict[str, str] = {}
 
 
 def trace_of(identity: str) -> Trace:
-    """The trace of a wrong design; each is judged once."""
-    if identity not in _JUDGED:
-        specification = load_specification()
-        design = Design(specification, load_strategy(), load_configurations())
-        outcome = judge_variant(design, specification.variant(identity))
-        assert outcome.verdict is not None
-        assert outcome.verdict.trace is not None
-        _JUDGED[identity] = json.dumps(as_json(outcome.verdict.trace))
-    found: Trace = json.loads(_JUDGED[identity])
+    """The trace of a wrong design, for a test to change."""
+    found: Trace = json.loads(json.dumps(as_json(judged.trace(identity))))
     return found
 
 

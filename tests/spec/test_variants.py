@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from superscalar_ref.errors import SpecError
+from superscalar_ref.errors import InputError, SpecError
 from superscalar_ref.spec.load import identifiers, load_specification
 from superscalar_ref.spec.specification import Specification
 from superscalar_ref.spec.variants import apply_variant
@@ -169,8 +169,8 @@ FAULTS = [
     ),
     ("do = 'declare_guard'\nmachine = 'stock'\nguard = 'takes_all'\nsays = 'x'", 14, "is declared already"),
     ("do = 'set_parameter'\nparameter = 'steps'\nvalue = 1", 14, "no parameter 'steps'"),
-    ("do = 'set_parameter'\nparameter = 'step_blocks'\nvalue = 1", 1, "R-STEP"),
-    ("do = 'set_parameter'\nparameter = 'step_blocks'\nvalue = 0", 1, "below its least value"),
+    ("do = 'set_parameter'\nparameter = 'step_blocks'\nvalue = 1", 14, "R-STEP"),
+    ("do = 'set_parameter'\nparameter = 'step_blocks'\nvalue = 0", 14, "below its least value"),
     ("do = 'drop_constraint'\nconstraint = 'R-NONE'", 14, "no constraint R-NONE"),
     ("do = 'explode'", 15, "it may be drop_guard"),
 ]
@@ -202,6 +202,25 @@ DROP = "[[patches]]\ndo = 'drop_constraint'\nconstraint = 'R-STEP'\n"
 def test_a_variant_breaks_a_property_that_exists(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="no property P-gone"):
         load_specification(write(tmp_path, DROP, HEAD.replace("P-newest-wins", "P-gone")))
+
+
+def test_a_faulty_variant_is_in_the_way_of_nobody_who_does_not_need_it(tmp_path: Path) -> None:
+    directory = write(tmp_path, DROP)
+    (directory / "variants" / "bad.toml").write_text("[variant\n", encoding="utf-8")
+    with pytest.raises(SpecError, match=r"bad.toml:1"):
+        load_specification(directory)
+    assert load_specification(directory, only=()).variants == ()
+    assert [variant.id for variant in load_specification(directory, only=["V-test"]).variants] == ["V-test"]
+    with pytest.raises(SpecError, match=r"bad.toml:1"):
+        load_specification(directory, only=["V-BAD"])
+    with pytest.raises(InputError, match="V-NONE"):
+        load_specification(directory, only=["V-NONE"])
+
+
+def test_the_patch_that_sets_a_value_is_blamed_for_the_constraint_that_it_breaks(tmp_path: Path) -> None:
+    patches = DROP + "[[patches]]\ndo = 'set_parameter'\nparameter = 'absence_blocks'\nvalue = 9\n"
+    with pytest.raises(SpecError, match=r"test.toml:17: the defaults break it.*R-LOCK"):
+        load_specification(write(tmp_path, patches))
 
 
 def test_a_variants_file_has_its_name(tmp_path: Path) -> None:
