@@ -8,7 +8,7 @@ from pathlib import Path
 
 from superscalar_ref.errors import InputError
 from superscalar_ref.machine.dot import to_dot
-from superscalar_ref.machine.draw import drawn_from, to_svg
+from superscalar_ref.machine.draw import is_sealed, to_svg
 from superscalar_ref.machine.markdown import to_markdown
 from superscalar_ref.machine.mermaid import to_mermaid
 from superscalar_ref.spec.load import load_machines
@@ -63,7 +63,7 @@ def write(machine: Machine, out: Path) -> Iterator[Path]:
 
 
 def stale(machine: Machine, out: Path) -> Iterator[str]:
-    """Yield a line for each drawing that differs from its table; an SVG is judged by the DOT text that it names."""
+    """Yield a line for each drawing that differs from its table; an SVG is judged by its seal."""
     contents = texts(machine)
     for suffix in _SUFFIXES:
         path = out / f"{machine.name}{suffix}"
@@ -75,9 +75,10 @@ def stale(machine: Machine, out: Path) -> Iterator[str]:
         except (OSError, UnicodeDecodeError):
             yield f"{path}: cannot be read"
             continue
-        current = drawn_from(contents[".dot"]) in found if suffix == ".svg" else found == contents[suffix]
+        current = is_sealed(found, contents[".dot"]) if suffix == ".svg" else found == contents[suffix]
         if not current:
-            yield f"{path}: differs from spec/machines/{machine.name}.toml"
+            by_hand = "" if suffix != ".svg" else ", or was changed by hand"
+            yield f"{path}: differs from spec/machines/{machine.name}.toml{by_hand}"
 
 
 def orphans(machines: tuple[Machine, ...], out: Path) -> list[str]:

@@ -25,7 +25,7 @@ def engine() -> Path | None:
 
 
 def to_svg(dot: str) -> str:
-    """Draw a DOT text as SVG; a comment at the end names the text, see ``drawn_from``.
+    """Draw a DOT text as SVG; its last line is that of ``sealed``.
 
     Raises InputError when nothing that draws is installed, or when it fails.
     """
@@ -46,9 +46,23 @@ def to_svg(dot: str) -> str:
     if done.returncode != 0 or "</svg>" not in text:
         problem = done.stderr.decode("utf-8", "replace").strip().split("\n")[0]
         raise InputError(str(program), f"cannot draw: {problem or 'no drawing came out'}", "diagram-engine")
-    return f"{text.rstrip()}\n{drawn_from(dot)}\n"
+    return sealed(text, dot)
 
 
-def drawn_from(dot: str) -> str:
-    """Return the comment that ties an SVG to its DOT text: engines draw differently, so bytes cannot be compared."""
-    return f"<!-- drawn from DOT with SHA-256 {hashlib.sha256(dot.encode('utf-8')).hexdigest()} -->"
+def sealed(svg: str, dot: str) -> str:
+    """Return a drawing with a last line that ties it to its DOT text, and shows when somebody changes it by hand.
+
+    Engines draw differently, so a drawing cannot be judged by drawing it again.
+    """
+    body = svg.rstrip()
+    return f"{body}\n<!-- SHA-256 of its DOT: {_digest(dot)}, of the lines above: {_digest(body)} -->\n"
+
+
+def is_sealed(svg: str, dot: str) -> bool:
+    """Say whether a drawing is one of this DOT text, and as it was drawn."""
+    body, _, _ = svg.rstrip().rpartition("\n")
+    return sealed(body, dot) == svg
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()

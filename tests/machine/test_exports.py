@@ -17,6 +17,7 @@ from superscalar_ref.machine.draw import engine, to_svg
 from superscalar_ref.machine.markdown import to_markdown, to_text
 from superscalar_ref.machine.mermaid import to_mermaid
 from superscalar_ref.machine.scxml import to_scxml
+from superscalar_ref.spec.location import spec_directory
 from tests.machine.stock import TABLE, table, write
 
 EDGES = {
@@ -141,6 +142,20 @@ def test_a_missing_directory_is_one_line_and_exit_2(tmp_path: Path, capsys: pyte
     assert "no machine is there" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["machines", "diagrams", "check", "why"])
+def test_a_specification_without_one_of_its_machines_is_refused(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "spec"
+    shutil.copytree(spec_directory(), copy)
+    (copy / "machines" / "stock.toml").unlink()
+    arguments = {"diagrams": ["--check"], "why": ["SES-5"]}.get(command, [])
+    assert main([command, *arguments, "--spec", str(copy)]) == 2
+    error = capsys.readouterr().err
+    assert "stock.toml: the machine 'stock' is missing [machine-set]" in error
+    assert error.count("\n") == 1
+
+
 def test_diagrams_are_checked_against_the_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     spec, out = write(tmp_path / "spec"), tmp_path / "out"
     arguments = ["diagrams", "--spec", str(spec), "--out", str(out)]
@@ -159,7 +174,14 @@ def test_diagrams_are_checked_against_the_tables(tmp_path: Path, capsys: pytest.
 
     write(spec)
     svg = out / "stock.svg"
-    svg.write_text(svg.read_text(encoding="utf-8").replace("Helvetica", "Arial"), encoding="utf-8")
+    drawn = svg.read_text(encoding="utf-8")
+    assert ">chained<" in drawn
+    for edited in (drawn.replace(">chained<", ">spent<"), f"{drawn}<svg/>\n", drawn.rpartition("<!--")[0], ""):
+        svg.write_text(edited, encoding="utf-8")
+        capsys.readouterr()
+        assert main([*arguments, "--check"]) == 1
+        assert capsys.readouterr().out.startswith(f"{svg}: differs from spec/machines/stock.toml, or was changed by hand")
+    svg.write_text(drawn, encoding="utf-8")
     assert main([*arguments, "--check"]) == 0
     (out / "gone.mmd").write_text("", encoding="utf-8")
     capsys.readouterr()
