@@ -16,10 +16,18 @@ from dataclasses import dataclass, replace
 
 from superscalar_ref.check.meter import Meter
 from superscalar_ref.errors import Refused
-from superscalar_ref.machine.step import BoundMachine, Prefix, Stepped, prefixes, step
+from superscalar_ref.machine.step import BoundMachine, prefixes, step
 from superscalar_ref.machine.types import Action, Event
 from superscalar_ref.protocol.session import Record, Session, Task
 
+PROPERTIES = (
+    "P-SIGNED-CHILDREN-FIRST",
+    "P-ONE-SPEND-PER-OUTPOINT",
+    "P-NONCE-ONCE",
+    "P-NO-UPDATE-ON-CHAIN",
+    "P-HELD-IS-COMPLETE",
+)
+"""What is decided here."""
 _OFTEN = 1000
 """The meter is told after so many states."""
 ME = "A"
@@ -62,8 +70,10 @@ class Ceremonies:
     """Property → the shortest way to an example of what it is about."""
 
 
-_Known = dict[tuple[Session, Event], tuple[Stepped[Session], tuple[Prefix[Session], ...]] | None]
-"""What a table makes of an event: looked up, since the same session meets the same event in many places."""
+_Step = tuple[str, Event, Session, tuple[Action, ...], bool]
+"""What happens, the event, the session after it, the actions, and whether the signer crashes in the middle."""
+_Known = dict[tuple[Session, bool], list[_Step]]
+"""What a table makes of all events: looked up, since the same session is met in many places."""
 
 
 def _tasks(collecting: bool, names: tuple[str, ...]) -> tuple[Task, ...]:
@@ -101,7 +111,7 @@ def explore(
     """
     every: list[Ceremonies] = []
     for collecting, names in SETTINGS:
-        every.append(_explore(table, collecting, names, attempts, nonce_survives, until, meter))
+        every.append(explore_one(table, collecting, names, attempts, nonce_survives, until, meter))
         if until & every[-1].broken.keys():
             break
     return Ceremonies(
@@ -113,63 +123,198 @@ def explore(
     )
 
 
-def _explore(
+_BITS = 12
+"""A session of the packed form is a number of so many bits."""
+_MASK = (1 << _BITS) - 1
+
+
+class _Packed:
+    """One setting in whole numbers: what a signer is, is numbered, and so is all that it shares between its sessions.
+
+    A move changes one session and what is shared, and depends on nothing else: it is found once by the plain form
+    (``moves_at``), and is an addition from then on.
+    """
+
+    def __init__(
+        self, table: BoundMachine[Session], start: Signer, collecting: bool, attempts: int, nonce_survives: bool
+    ) -> None:
+        self.table, self.first = table, start
+        self.collecting, self.attempts, self.nonce_survives = collecting, attempts, nonce_survives
+        self.shift = _BITS * len(start.sessions)
+        self.rivals = [_rivals(start, session.task) for session in start.sessions]
+        self.known: _Known = {}
+        self.sessions: list[Session] = []
+        self.shared: list[Signer] = []
+        """Signers without their sessions."""
+        self._numbers: dict[Session, int] = {}
+        self._shares: dict[Signer, int] = {}
+        self._moves: dict[int, tuple[list[int], list[int]]] = {}
+        self._says: dict[int, tuple[list[str], list[str]]] = {}
+        self._restarted: dict[int, int] = {}
+        self.all = (1 << self.shift) - 1
+        """The bits of the sessions."""
+        self.done: list[int] = []
+        """Which of the transactions are held, by the number of what is shared: one bit each."""
+
+    def pack(self, signer: Signer) -> int:
+        """The number of a signer."""
+        number = self._share(replace(signer, sessions=())) << self.shift
+        for place, session in enumerate(signer.sessions):
+            number |= self._session(session) << _BITS * place
+        return number
+
+    def _session(self, session: Session) -> int:
+        number = self._numbers.setdefault(session, len(self.sessions))
+        if number == len(self.sessions):
+            assert number <= _MASK
+            self.sessions.append(session)
+        return number
+
+    def _share(self, signer: Signer) -> int:
+        number = self._shares.setdefault(signer, len(self.shared))
+        if number == len(self.shared):
+            self.shared.append(signer)
+            names = [session.task.transaction for session in self.first.sessions]
+            self.done.append(sum(1 << place for place, name in enumerate(names) if name in signer.held))
+        return number
+
+    def _at(self, place: int, here: int) -> tuple[list[int], list[int]]:
+        """The moves of one session: what they add; and those that end in a crash: what is shared, and this session."""
+        shared, mine = here >> self.shift, here >> _BITS * place & _MASK
+        key = (shared << _BITS | mine) << 2 | place
+        found = self._moves.get(key)
+        if found is None:
+            signer, session = self.shared[shared], self.sessions[mine]
+            found = self._moves[key] = [], []
+            says = self._says[key] = [], []
+            for told, event, after, actions, crashed in _steps(
+                self.table, signer, session, self.collecting, self.attempts, self.known
+            ):
+                accounted = _account(signer, self.rivals[place], session, event, actions)
+                to_shared, to_mine = self._share(accounted), self._session(after)
+                if crashed:
+                    found[1].append(to_shared << self.shift | to_mine << _BITS * place)
+                    says[1].append(told)
+                else:
+                    added = (to_shared - shared << self.shift) + (to_mine - mine << _BITS * place)
+                    found[0].append(added)
+                    says[0].append(told)
+        return found
+
+    def _restart(self, here: int) -> int:
+        """The number of a signer after a crash."""
+        done = self.done[here >> self.shift]
+        key = done << self.shift | here & self.all
+        sessions = self._restarted.get(key)
+        if sessions is None:
+            sessions = 0
+            held = self.shared[here >> self.shift].held
+            for bits in range(0, self.shift, _BITS):
+                after = restarted(self.sessions[here >> bits & _MASK], held, self.nonce_survives)
+                sessions |= self._session(after) << bits
+            self._restarted[key] = sessions
+        return here & ~self.all | sessions
+
+    def after(self, here: int) -> list[int]:
+        """The numbers that follow, in the order of ``says``."""
+        found: list[int] = []
+        for place in range(len(self.first.sessions)):
+            moves, crashes = self._at(place, here)
+            found += [here + added for added in moves]
+            others = here & self.all & ~(_MASK << _BITS * place)
+            found += [self._restart(after | others) for after in crashes]
+        signer = self.shared[here >> self.shift]
+        if not signer.tree_on_chain:
+            seen = self._share(replace(signer, tree_on_chain=True))
+            found.append(here + (seen - (here >> self.shift) << self.shift))
+        found.append(self._restart(here))
+        return found
+
+    def says(self, here: int) -> list[str]:
+        """What happens on the way to each of ``after``."""
+        found: list[str] = []
+        for place in range(len(self.first.sessions)):
+            self._at(place, here)
+            moves, crashes = self._says[(here >> self.shift << _BITS | here >> _BITS * place & _MASK) << 2 | place]
+            found += moves + crashes
+        if not self.shared[here >> self.shift].tree_on_chain:
+            found.append(_SEES)
+        return [*found, _CRASHES]
+
+    def signer(self, here: int) -> Signer:
+        """The signer of a number."""
+        sessions = tuple(self.sessions[here >> bits & _MASK] for bits in range(0, self.shift, _BITS))
+        return replace(self.shared[here >> self.shift], sessions=sessions)
+
+
+def explore_one(
     table: BoundMachine[Session],
     collecting: bool,
     names: tuple[str, ...],
-    attempts: int,
-    nonce_survives: bool,
-    until: frozenset[str],
-    meter: Meter | None,
+    attempts: int = 2,
+    nonce_survives: bool = False,
+    until: frozenset[str] = frozenset(),
+    meter: Meter | None = None,
 ) -> Ceremonies:
-    start = Signer(tuple(Session("unopened", ME, task) for task in _tasks(collecting, names)))
-    ways: dict[Signer, tuple[Signer, str] | None] = {start: None}
-    depths = {start: 0}
+    """As ``explore``, one setting: whether the signer collects, and which transactions are signed."""
+    packed = _Packed(table, opening(collecting, names), collecting, attempts, nonce_survives)
+    start = packed.pack(packed.first)
+    ways: dict[int, int] = {start: -1}
     queue = [start]
-    edges = 0
-    known: _Known = {}
-    broken: dict[str, Signer] = {}
-    seen: dict[str, Signer] = {}
-    told = told_edges = 0
-    for here in queue:
-        if meter is not None and len(ways) - told >= _OFTEN:
-            meter.add(len(ways) - told, edges - told_edges, depths[here])
-            told, told_edges = len(ways), edges
-        for name in here.faults:
+    edges = depth = told = told_edges = 0
+    level = 1
+    broken: dict[str, int] = {}
+    seen: dict[str, int] = {}
+    wanted = set(PROPERTIES)
+    for number, here in enumerate(queue):
+        if number == level:
+            depth, level = depth + 1, len(queue)
+        if meter is not None and number - told >= _OFTEN:
+            meter.add(number - told, edges - told_edges, depth)
+            told, told_edges = number, edges
+        faults = packed.shared[here >> packed.shift].faults
+        for name in faults:
             broken.setdefault(name, here)
-        if until & here.faults:
+        if until & faults:
             break
-        for name in _examples(here):
-            seen.setdefault(name, here)
-        if here.faults:
+        if wanted:
+            for name in examples(packed.signer(here)):
+                seen.setdefault(name, here)
+                wanted.discard(name)
+        if faults:
             continue
-        for says, after in _moves(table, here, collecting, attempts, nonce_survives, known):
-            edges += 1
+        following = packed.after(here)
+        edges += len(following)
+        for after in following:
             if after not in ways:
-                ways[after] = (here, says)
-                depths[after] = depths[here] + 1
+                ways[after] = here
                 queue.append(after)
-
     if meter is not None:
-        meter.add(len(ways) - told, edges - told_edges, max(depths.values()))
+        meter.add(len(ways) - told, edges - told_edges, depth)
 
-    def story(signer: Signer) -> tuple[str, ...]:
+    def story(here: int) -> tuple[str, ...]:
         way: list[str] = []
-        while (step_ := ways[signer]) is not None:
-            signer, says = step_
-            way.append(says)
+        while (before := ways[here]) >= 0:
+            way.append(packed.says(before)[packed.after(before).index(here)])
+            here = before
         return tuple(reversed(way))
 
     return Ceremonies(
         len(ways),
         edges,
-        max(depths.values()),
+        depth,
         {name: story(signer) for name, signer in broken.items()},
         {name: story(signer) for name, signer in seen.items()},
     )
 
 
-def _examples(signer: Signer) -> Iterator[str]:
+def opening(collecting: bool, names: tuple[str, ...]) -> Signer:
+    """The signer before the first message."""
+    return Signer(tuple(Session("unopened", ME, task) for task in _tasks(collecting, names)))
+
+
+def examples(signer: Signer) -> Iterator[str]:
+    """The properties of which a situation is an example."""
     if any(session.nonces_made > 1 and session.status == "signed" for session in signer.sessions):
         yield "P-NONCE-ONCE"
     if len({s.task.outpoint for s in signer.sessions if s.task.transaction in signer.released}) > 1:
@@ -203,7 +348,7 @@ def _events(signer: Signer, session: Session, collecting: bool, attempts: int) -
         yield f"an invalid signature of '{name}'", Event.of("signature", COORDINATOR, valid=False)
 
 
-def _moves(
+def moves(
     table: BoundMachine[Session],
     signer: Signer,
     collecting: bool,
@@ -211,59 +356,94 @@ def _moves(
     nonce_survives: bool,
     known: _Known,
 ) -> Iterator[tuple[str, Signer]]:
-    for place, session in enumerate(signer.sessions):
-        shared = {"held": signer.held, "records": signer.records, "tree_on_chain": signer.tree_on_chain}
-        seen = replace(session, **shared)  # type: ignore[arg-type]
-        for says, event in _events(signer, session, collecting, attempts):
-            if (seen, event) not in known:
-                try:
-                    known[seen, event] = step(table, seen, event), prefixes(table, seen, event)
-                except Refused:
-                    known[seen, event] = None
-            found = known[seen, event]
-            if found is None:
-                continue
-            stepped, cut_short = found
-            after = replace(stepped.context, held=frozenset(), records=frozenset(), tree_on_chain=False)
-            whole = _account(signer, session, event, stepped.actions)
-            yield says, replace(whole, sessions=(*signer.sessions[:place], after, *signer.sessions[place + 1 :]))
-            for cut in cut_short[1:]:
-                crashed = _account(signer, session, event, cut.actions)
-                made = replace(cut.context, held=frozenset(), records=frozenset(), tree_on_chain=False)
-                sessions = (*signer.sessions[:place], made, *signer.sessions[place + 1 :])
-                yield (
-                    f"{says}, and {ME} crashes after '{cut.done[-1]}'",
-                    _restarted(replace(crashed, sessions=sessions), nonce_survives),
-                )
+    """Everything that may happen, and what comes of it: the plain form, that the packed one is held equal to."""
+    for place in range(len(signer.sessions)):
+        for says, after, crashed in moves_at(table, signer, place, collecting, attempts, known):
+            yield says, _restarted(after, nonce_survives) if crashed else after
     if not signer.tree_on_chain:
-        yield f"{ME} sees the tree on chain", replace(signer, tree_on_chain=True)
-    yield f"{ME} crashes", _restarted(signer, nonce_survives)
+        yield _SEES, replace(signer, tree_on_chain=True)
+    yield _CRASHES, _restarted(signer, nonce_survives)
+
+
+_SEES, _CRASHES = f"{ME} sees the tree on chain", f"{ME} crashes"
+
+
+def moves_at(
+    table: BoundMachine[Session], signer: Signer, place: int, collecting: bool, attempts: int, known: _Known
+) -> Iterator[tuple[str, Signer, bool]]:
+    """What may happen in one session, and whether the signer crashes in the middle; it is not started again here."""
+    session = signer.sessions[place]
+    rivals = _rivals(signer, session.task)
+    for says, event, after, actions, crashed in _steps(table, signer, session, collecting, attempts, known):
+        accounted = _account(signer, rivals, session, event, actions)
+        sessions = (*signer.sessions[:place], after, *signer.sessions[place + 1 :])
+        yield says, replace(accounted, sessions=sessions), crashed
+
+
+def _steps(
+    table: BoundMachine[Session], signer: Signer, session: Session, collecting: bool, attempts: int, known: _Known
+) -> list[_Step]:
+    """What the table makes of everything that may happen in one session, whole and cut short."""
+    shared = {"held": signer.held, "records": signer.records, "tree_on_chain": signer.tree_on_chain}
+    seen = replace(session, **shared)  # type: ignore[arg-type]
+    key = (seen, session.task.transaction in signer.released)
+    found = known.get(key)
+    if found is None:
+        found = known[key] = []
+        for says, event in _events(signer, session, collecting, attempts):
+            try:
+                stepped, cut_short = step(table, seen, event), prefixes(table, seen, event)
+            except Refused:
+                continue
+            found.append((says, event, _alone(stepped.context), stepped.actions, False))
+            for cut in cut_short[1:]:
+                told = f"{says}, and {ME} crashes after '{cut.done[-1]}'"
+                found.append((told, event, _alone(cut.context), cut.actions, True))
+    return found
+
+
+def _alone(session: Session) -> Session:
+    """A session without what it shares with the others."""
+    return replace(session, held=frozenset(), records=frozenset(), tree_on_chain=False)
 
 
 def _restarted(signer: Signer, nonce_survives: bool) -> Signer:
-    """After a crash: what was stored, and no session open. The count of nonces is a ghost: it only tells them apart."""
-    sessions = []
-    for session in signer.sessions:
-        done = session.task.transaction in signer.held
-        if nonce_survives and session.status in ("open", "nonces_in", "signed") and not done:
-            # What was stored when the nonce was made says nothing about its use since.
-            kept = replace(session, status="open", nonce=session.nonces_made, partials=frozenset(), nonces=frozenset())
-            sessions.append(kept)
-            continue
-        if session.nonces_made == 0:
-            sessions.append(session)
-            continue
-        status = "complete" if done else "aborted"
-        sessions.append(Session(status, ME, session.task, attempt=session.attempt, nonces_made=session.nonces_made))
-    return replace(signer, sessions=tuple(sessions))
+    """After a crash: what was stored, and no session open."""
+    sessions = tuple(restarted(session, signer.held, nonce_survives) for session in signer.sessions)
+    return replace(signer, sessions=sessions)
 
 
-def _account(signer: Signer, session: Session, event: Event, actions: tuple[Action, ...]) -> Signer:
+def restarted(session: Session, held: frozenset[str], nonce_survives: bool) -> Session:
+    """One session after a crash. The count of nonces is a ghost: it only tells them apart."""
+    done = session.task.transaction in held
+    if nonce_survives and session.status in ("open", "nonces_in", "signed") and not done:
+        # What was stored when the nonce was made says nothing about its use since.
+        return replace(session, status="open", nonce=session.nonces_made, partials=frozenset(), nonces=frozenset())
+    if session.nonces_made == 0:
+        return session
+    status = "complete" if done else "aborted"
+    return Session(status, ME, session.task, attempt=session.attempt, nonces_made=session.nonces_made)
+
+
+def _rivals(signer: Signer, task: Task) -> frozenset[str]:
+    """Transactions with another message for the same outpoint and slot."""
+    return frozenset(
+        other.task.transaction
+        for other in signer.sessions
+        if (other.task.outpoint, other.task.slot) == (task.outpoint, task.slot) and other.task.message != task.message
+    )
+
+
+def _account(
+    signer: Signer, rivals: frozenset[str], session: Session, event: Event, actions: tuple[Action, ...]
+) -> Signer:
     """Do the actions in their order: what is persisted is durable, what is sent has left."""
     task = session.task
     held, records, released, used = signer.held, signer.records, signer.released, signer.used
     genuine, faults = signer.genuine, set(signer.faults)
     verified = _verified(signer.verified, session, event)
+    if not actions and verified == signer.verified:
+        return signer
     for action in actions:
         if action.kind == "persist" and action.name == "record":
             records |= {(str(action["outpoint"]), str(action["slot"]), str(action["message"]))}
@@ -284,11 +464,6 @@ def _account(signer: Signer, session: Session, event: Event, actions: tuple[Acti
                 faults.add("P-NO-UPDATE-ON-CHAIN")
             if not task.needs <= genuine:
                 faults.add("P-SIGNED-CHILDREN-FIRST")
-            rivals = {
-                s.task.transaction
-                for s in signer.sessions
-                if (s.task.outpoint, s.task.slot) == (task.outpoint, task.slot) and s.task.message != task.message
-            }
             if rivals & released:
                 faults.add("P-ONE-SPEND-PER-OUTPOINT")
     return replace(

@@ -262,13 +262,13 @@ class Explorer:
         for group in dict.fromkeys(groups):
             after = self._deliver(scene, group)
             if after is not None:
-                yield f"{self._other()} delivers {_list(group & open_ones)}", after
+                yield f"{self._other()} {_list(group & open_ones)}", after
         after = self._deliver(scene, open_ones)
         if after is not None:
-            yield f"{self._other()} delivers every signature", after
+            yield f"{self._other()} every signature", after
         after = self._deliver(scene, open_ones, valid=False)
         if after is not None:
-            yield f"{self._other()} delivers signatures that do not verify", after
+            yield f"{self._other()} signatures that do not verify", after
 
     def _tree(self, names: Iterable[str]) -> list[str]:
         return [n for n in sorted(names) if self.world.catalog[n].kind in (Kind.KICKOFF, Kind.STATE, Kind.CLOSE)]
@@ -280,7 +280,7 @@ class Explorer:
         return frozenset({name}).union(*(self._below(scene, child) for child in needs))
 
     def _other(self) -> str:
-        return LSP if self.world.role == "client" else "the clients"
+        return f"{LSP} delivers" if self.world.role == "client" else "the clients deliver"
 
     # Moves
 
@@ -379,7 +379,9 @@ class Explorer:
                     offers.append((f"offers {_versions(versions)}", path, versions, world.offer(versions, serial)))
                     if world.role == "client":
                         less = world.offer(versions, serial, serial + 1)
-                        offers.append((f"offers {_versions(versions)}, which gives less,", path, versions, less))
+                        offers.append(
+                            (f"offers {_versions(versions)}, which gives less than it should", path, versions, less)
+                        )
         if world.role == "client":
             offers.append((f"offers {_versions(base)} once more", "", base, world.offer(base, serial)))
         done = set()

@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from superscalar_ref.check import ceremony, lives
-from superscalar_ref.check.arena import Arena
+from superscalar_ref.check.arena import Arena, payout
+from superscalar_ref.check.ceremony_loss import loss
 from superscalar_ref.check.configurations import Configuration, Values, allowed_choices, tight_values
 from superscalar_ref.check.explore import Explorer, Reached, Scene
-from superscalar_ref.check.game import Policy, Solution, solve
+from superscalar_ref.check.game import Policy, Round, Solution, solve
 from superscalar_ref.check.meter import Count, Meter
 from superscalar_ref.check.plain import aftermath
 from superscalar_ref.check.resume import Kept
@@ -37,19 +38,14 @@ from superscalar_ref.check.world import LSP, Plot, World
 from superscalar_ref.errors import SuperscalarError
 from superscalar_ref.machine.types import Rules
 from superscalar_ref.protocol import client, factory, session
+from superscalar_ref.protocol.blueprint import Blueprint
 from superscalar_ref.protocol.participant import Machines, bind_machines
 from superscalar_ref.protocol.strategy import Strategy
 from superscalar_ref.protocol.transaction import Kind, Template
 from superscalar_ref.spec.specification import Specification
 from superscalar_ref.spec.table import Function, Machine
 
-CEREMONIES = (
-    "P-SIGNED-CHILDREN-FIRST",
-    "P-ONE-SPEND-PER-OUTPOINT",
-    "P-NONCE-ONCE",
-    "P-NO-UPDATE-ON-CHAIN",
-    "P-HELD-IS-COMPLETE",
-)
+CEREMONIES = ceremony.PROPERTIES
 CLIENT = ("P-EXIT-ALWAYS", "P-EXIT-INSURED", "P-EXIT-BEFORE-END", "P-ABSENT-CLIENT-PAID")
 BOTH = ("P-NEWEST-WINS", "P-NO-THEFT", "P-STRATEGY-WINS", "P-KIT-COMPLETE", "P-VALUE-CONSERVED")
 STATIC = ("P-BLAST-BOUNDED",)
@@ -298,15 +294,14 @@ def _searched(design: Design, search: str, wanted: set[str], quick: bool, meter:
         if name not in wanted:
             continue
         way = found.broken.get(name)
-        trace, holds = None, way is None
-        if way is not None:
-            told = f"{name.removeprefix('P-').lower().replace('-', ' ')}: broken after these steps."
-            hero = ceremony.ME
-            if search == "lives":
-                way, told, hero = way[:-1], f"{way[-1][0].upper()}{way[-1][1:]}.", lives.hero(way)
-            trace = Trace(name, hero, search, (), 1, 0, way, (), (), None, told)
+        trace = None
+        if way is not None and search == "lives":
+            told = f"{way[-1][0].upper()}{way[-1][1:]}."
+            trace = Trace(name, lives.hero(way), search, (), 1, 0, lives.dated(way[:-1]), (), (), None, told)
+        elif way is not None:
+            trace = loss(name, way)
         verdicts.append(
-            Verdict(name, holds, 1, found.states, found.edges, trace=trace, examples=int(name in found.seen))
+            Verdict(name, way is None, 1, found.states, found.edges, trace=trace, examples=int(name in found.seen))
         )
     return verdicts
 
@@ -385,9 +380,13 @@ class _Bench:
             for game in games(reached.scene):
                 found = self._solve(game)
                 total = self._add(total, found)
-                if not found.wins and total.trace is None:
-                    total = replace(total, holds=False, trace=self._trace(name, reached, game, found))
-                    if self.quick:
+                # Who loses money although no older state can win loses it to something else.
+                lost = found.amount < 0 if name == "P-NEWEST-WINS" else not found.wins
+                if lost and (total.trace is None or not total.trace.lost):
+                    trace = self._trace(name, reached, game, found)
+                    if total.trace is None or trace.lost:
+                        total = replace(total, holds=False, trace=trace)
+                    if self.quick and trace.lost:
                         return total
                 elif found.wins and total.examples == 0:
                     total = replace(total, examples=int(self._example(name, reached.scene, game, found)))
@@ -447,24 +446,58 @@ class _Bench:
 
     def _trace(self, name: str, reached: Reached, game: Arena, found: Solution) -> Trace:
         """The loss as the prescribed strategy meets it."""
-        told = self._solve_for(game, policy(self.design.strategy, self.world, game))
+        follow = policy(self.design.strategy, self.world, game)
+        told = self._solve_for(game, follow)
         rounds = told.trace if told.amount <= found.amount else found.trace
-        if game.coins and found.amount >= 0:
-            rounds = (*rounds, *aftermath(game, rounds))
+        gets, note = found.amount, ""
+        older = next((n for r in rounds for n in r.mined if n in game.forbidden), None)
+        if older is not None:
+            # The game is over there; the chain goes on, and so does the money.
+            rounds = rounds[: 1 + next(i for i, r in enumerate(rounds) if older in r.mined)]
+            newest = min(
+                (self.world.catalog[n] for n in game.hero_holds if self._rival(n, older)),
+                key=lambda t: t.spends[0].relative_lock or 0,
+            )
+            note = f"{older} is confirmed, and {self._hero(game)} holds {newest.name}, which is newer."
+        if game.horizon is not None:
+            note = f"The end is in block {game.horizon}: what {game.hero} has not got by then falls under its default."
+        elif game.coins:
+            rounds = (*rounds, *self._aftermath(game, rounds, follow, None if older else found.amount))
+        transactions = mined(self.world.catalog, rounds)
+        if older is not None:
+            gets = min(game.owed, sum(payout(game, template) for template in transactions))
         return Trace(
             name,
             self._hero(game),
             self.job.configuration.id if self.job.configuration else "",
             self.job.choices,
             game.owed,
-            found.amount,
+            gets,
             reached.story,
             rounds,
-            mined(self.world.catalog, rounds),
+            transactions,
             self.world.catalog.get(self.world.root.transaction),
-            "" if found.amount >= 0 else "A state is confirmed that is older than the newest that it holds.",
+            note,
             hands(self.world, reached.scene, game.affordable),
         )
+
+    def _aftermath(self, game: Arena, rounds: Sequence[Round], follow: Policy, most: int | None) -> tuple[Round, ...]:
+        """What comes after the game: the others take what they can, and do nothing that would give the hero more.
+
+        ``most``: what the hero gets at most (units); None when the money was not what the game was about.
+        """
+        plain = replace(game, forbidden=frozenset())
+        for onward in (True, False):
+            later = aftermath(plain, rounds, follow, onward)
+            paid = sum(payout(game, t) for t in mined(self.world.catalog, (*rounds, *later)))
+            if most is None or paid <= most:
+                return later
+        return ()
+
+    def _rival(self, name: str, other: str) -> bool:
+        """Whether two transactions are states of one output."""
+        one, two = self.world.catalog[name], self.world.catalog[other]
+        return one.kind is two.kind is Kind.STATE and one.spends[0].outpoint == two.spends[0].outpoint
 
     def _hero(self, game: Arena) -> str:
         return self.world.hero
@@ -560,6 +593,7 @@ class _Bench:
                 if started and total.trace is None:
                     note = f"{who}'s exit starts the clock of {', '.join(t.name for t in started)}."
                     scene = self.exploration.scenes[0]
+
                     whole = Hands(
                         blueprint.kit(who),
                         frozenset(blueprint.templates),
@@ -567,9 +601,37 @@ class _Bench:
                         kit=frozenset(own),
                         started=tuple(t.name for t in started),
                     )
-                    trace = replace(self._situation(name, scene, note), hero=who, hands=whole)
+                    trace = replace(
+                        self._situation(name, scene, note),
+                        hero=who,
+                        hands=whole,
+                        off_chain=tuple(self._exit(blueprint, who, started)),
+                    )
                     total = replace(total, holds=False, trace=trace)
         return total
+
+    @staticmethod
+    def _exit(blueprint: Blueprint, who: str, started: Sequence[Template]) -> Iterator[str]:
+        """The exit of one client block by block, and what it means for whoever owns what it starts."""
+        yield f"everybody signs the first version, and {LSP} broadcasts the funding; it is in block 0"
+        mined_at = {t.name: 0 for t in blueprint.templates.values() if t.kind is Kind.FUNDING}
+        for name in blueprint.path(who):
+            (spend,) = blueprint.templates[name].spends
+            height = mined_at[spend.outpoint.transaction] + max(spend.relative_lock or 0, 1)
+            mined_at[name] = height
+            says = f"block {height}: {who} broadcasts {name}; mined: {name}"
+            begun = [t for t in started if t.spends[0].outpoint.transaction == name]
+            for other in begun:
+                says += f"; the clock of {other.name} begins, of which {who} owns nothing"
+            yield says
+        for other in started:
+            (spend,) = other.spends
+            first = mined_at[spend.outpoint.transaction] + (spend.relative_lock or 0)
+            owners = sorted(other.signers - {who, LSP})
+            yield (
+                f"block {first}: {other.name} is valid; {' and '.join(owners)}, who published nothing, must answer, "
+                f"or lose to an older state of it"
+            )
 
     @staticmethod
     def _started(template: Template, published: set[str]) -> bool:

@@ -38,6 +38,8 @@ TERMS, COUNTS, LEFT_OUT = "P-TERMS-CHECKED", "P-COUNTS-WHAT-IT-HOLDS", "P-NOBODY
 FINAL, CLOCK, ACCOUNT, ENDS = "P-FINAL-IS-FINAL", "P-BY-THE-CLOCK", "P-ACCOUNT-TRUE", "P-LIFE-ENDS"
 INDEX = "P-INDEX-LEFT"
 _STUCK = "no way leads to the end of this life any more"
+_BURIED, _SPENT, _GO_BY = "a block is mined on top", "an output is spent", "the blocks go by, to"
+_MINES = (_BURIED, _SPENT)
 PROPERTIES = (TERMS, COUNTS, LEFT_OUT, INDEX, FINAL, CLOCK, ACCOUNT, ENDS)
 """What is decided here."""
 
@@ -148,6 +150,18 @@ _STATUS = {
 """What a client that looks at the chain makes of its newest transaction."""
 
 
+_OWN = (
+    ("all_agreed", "holds that all have agreed"),
+    ("begin_signing", "begins to sign"),
+    ("ready", "counts on the version"),
+    ("fund", "broadcasts the funding"),
+    ("retry", "starts the signing over"),
+    ("update_aborted", "gives the update up"),
+    ("close_complete", "broadcasts the close"),
+)
+"""What an LSP does by itself, in words."""
+
+
 def explore(
     client: BoundMachine[Client],
     factory: BoundMachine[Factory],
@@ -183,6 +197,23 @@ def explore(
 def hero(way: Iterable[str]) -> str:
     """Whose life a way through this search is about."""
     return CLIENT if any(says == f"{LSP} invites" for says in way) else LSP
+
+
+def dated(way: Iterable[str]) -> tuple[str, ...]:
+    """A way with the heights of its blocks: the funding is in block 1 if nothing is told before it."""
+    height = 0
+    told = []
+    for says in way:
+        if " is confirmed" in says or says in _MINES:
+            height += 1
+            told.append(f"block {height}: {says}")
+        elif says.startswith("a reorg"):
+            told.append(f"{says}: block {height} is gone")
+            height -= 1
+        else:
+            height = int(says.rsplit(" ", 1)[1]) if says.startswith(_GO_BY) else height
+            told.append(says)
+    return tuple(told)
 
 
 def _search(
@@ -279,6 +310,10 @@ def _try(machine: BoundMachine[Any], here: Lived, event: Event) -> tuple[Lived, 
     return replace(here, life=life), stepped.actions
 
 
+def _the(stage: str) -> str:
+    return stage if stage.startswith("the ") else f"the {stage}"
+
+
 def _break(here: Lived, name: str, says: str) -> Lived:
     return here if here.broken[0] else replace(here, broken=(name, says))
 
@@ -307,14 +342,14 @@ def _blocks(here: Lived, events: dict[str, tuple[str, ...]]) -> Iterator[Move]:
     if not chain.stages:
         return
     if chain.depth < DEPTH:
-        yield "a block is mined on top", replace(here, chain=replace(chain, depth=chain.depth + 1))
+        yield _BURIED, replace(here, chain=replace(chain, depth=chain.depth + 1))
     gone = chain.newest
     if chain.depth < DEPTH and not chain.reorgs and _DEEP & set(events.get(gone, ())):
         believed = sorted(n for n in events.get(gone, ()) if (gone, n) in chain.told and n in _DEEP)
         after = replace(here, chain=replace(chain, stages=chain.stages[:-1], depth=DEPTH, reorgs=1))
         if believed:
             after = _break(after, FINAL, f"{here.life.me} had called it final: it is '{here.life.status}'")
-        yield f"a reorg takes the {gone} back", after
+        yield f"a reorg takes {_the(gone)} back", after
     if chain.left:
         yield "the other output is settled", replace(here, chain=replace(chain, left=0))
 
@@ -436,12 +471,12 @@ class _ClientMoves:
         for stage in following:
             left = 1 if stage in ("leaf", "older leaf") else None
             gone_on = _alike(here) if chain.newest == "funding" else here
-            yield f"the {stage} is confirmed", replace(gone_on, chain=chain.with_stage(stage, left))
+            yield f"{_the(stage)} is confirmed", replace(gone_on, chain=chain.with_stage(stage, left))
         yield from _blocks(here, _CLIENT_EVENTS)
         after = _looks(self.machine, here, _CLIENT_EVENTS, _FINAL_CLIENT)
         expected = _STATUS.get(chain.newest)
         if expected is not None and not chain.reorgs and after.life.status != expected:
-            says = f"the {chain.newest} is on the chain, and the client's life is '{after.life.status}'"
+            says = f"{_the(chain.newest)} is on the chain, and the client's life is '{after.life.status}'"
             after = _break(after, ACCOUNT, says)
         if after != here:
             yield f"{CLIENT} looks at the chain", after
@@ -526,8 +561,8 @@ class _LspMoves:
         yield from self._event(
             here, f"{LSP} proposes the factory", Event.of("propose", LSP, digest="plan 0", version="0", **plan)
         )
-        for name in ("all_agreed", "begin_signing", "ready", "fund", "retry", "update_aborted", "close_complete"):
-            yield from self._event(here, f"{LSP}: {name.replace('_', ' ')}", Event.of(name, LSP))
+        for name, says in _OWN:
+            yield from self._event(here, f"{LSP} {says}", Event.of(name, LSP))
         if life.status in ("gathering", "signing", "signed"):
             yield from self._event(here, f"{LSP} gives the ceremony up", Event.of("abort", LSP))
         if life.odometer is not None and life.version:
@@ -564,7 +599,7 @@ class _LspMoves:
             if chain.newest == "funding":
                 yield "a kickoff is confirmed", replace(_alike(here), chain=chain.with_stage("tree"))
             if chain.newest == "tree":
-                yield "an output is spent", replace(here, chain=chain.with_stage("last spend", 1))
+                yield _SPENT, replace(here, chain=chain.with_stage("last spend", 1))
             yield from _blocks(here, _LSP_EVENTS)
             after = _looks(self.machine, here, _LSP_EVENTS, _FINAL_LSP)
             if after != here:
@@ -577,16 +612,16 @@ class _LspMoves:
             if "close" in here.held:
                 yield "the close is confirmed", replace(_alike(here), chain=chain.with_stage("close"))
         if chain.newest == "tree":
-            yield "an output is spent", replace(here, chain=chain.with_stage("last spend", 1))
+            yield _SPENT, replace(here, chain=chain.with_stage("last spend", 1))
         yield from _blocks(here, _LSP_EVENTS)
         after = _looks(self.machine, here, _LSP_EVENTS, _FINAL_LSP)
         if after != here:
             yield f"{LSP} looks at the chain", after
         height = _HEIGHTS[here.phase]
         if life.version and here.phase < len(_HEIGHTS) - 1:
-            yield f"the blocks go by, to {_HEIGHTS[here.phase + 1]}", replace(here, phase=here.phase + 1)
+            yield f"{_GO_BY} {_HEIGHTS[here.phase + 1]}", replace(here, phase=here.phase + 1)
         for name, least in (("period_over", ACTIVE), ("end_reached", END)):
             for says, later in self._event(
-                here, f"{LSP}: {name.replace('_', ' ')}", Event.of(name, "clock", height=height, end=END)
+                here, f"{LSP} calls the {name.replace('_', ' ')}", Event.of(name, "clock", height=height, end=END)
             ):
                 yield says, later if height >= least else _break(later, CLOCK, f"it is block {height}, not {least}")

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain, combinations
 
 from superscalar_ref.check.arena import Arena, check_arena, default_horizon, owner_payout, payout, relevant
-from superscalar_ref.check.game import Round
+from superscalar_ref.check.game import Policy, Round
 from superscalar_ref.errors import ChainError
 from superscalar_ref.protocol.ledger import Coin, Ledger, check, mine
 from superscalar_ref.protocol.transaction import Kind, Outpoint, Output, Role, Template
@@ -25,10 +25,15 @@ def solve_plainly(arena: Arena) -> tuple[bool, int | None, int]:
     return won, game.horizon - (value - arena.owed - 1) if won else None, min(value, arena.owed)
 
 
-def aftermath(arena: Arena, rounds: Sequence[Round]) -> tuple[Round, ...]:
-    """What the others can still take after ``rounds`` when the hero does nothing more, one transaction a block.
+def aftermath(
+    arena: Arena, rounds: Sequence[Round], follow: Policy | None = None, onward: bool = True
+) -> tuple[Round, ...]:
+    """What comes after ``rounds`` until nobody can take anything more: the others take, and the hero goes on.
 
-    Only what pays the hero nothing is mined: what pays somebody else first, then what leads there, newest first.
+    In each block the others mine one transaction: against what the hero broadcasts if they can, else what pays somebody
+    else, else what leads there, newest first; never what pays the hero. An awake hero goes on by ``follow``, and what
+    it broadcasts is mined in the next block unless it is in conflict with theirs; without ``follow`` it does nothing.
+    Without ``onward`` the others mine only what is against the hero or pays them: what only leads further may help it.
     """
     game = _Plain(arena)
     ledger = game.start()
@@ -39,14 +44,29 @@ def aftermath(arena: Arena, rounds: Sequence[Round]) -> tuple[Round, ...]:
     usable = [game.by_name[name] for name in sorted(arena.adversary_holds)]
     usable = [t for t in usable if not owner_payout(t, arena.hero) and t.kind not in (Kind.ALTERNATE, Kind.CLOSE)]
     added: list[Round] = []
+    tried = {name for round_ in rounds for name in round_.broadcast}
     quiet = 0
     while quiet <= max(locks, default=0) or ledger.height < last:
-        ready = [t for t in usable if check(ledger, t) is None]
-        ready.sort(key=lambda t: (not _takes(t), max(s.relative_lock or 0 for s in t.spends), t.name))
-        ledger = mine(ledger, ready[:1])
-        quiet = 0 if ready else quiet + 1
-        paid = rounds[-1].paid if rounds else 0
-        added.append(Round(ledger.height, False, (), tuple(t.name for t in ready[:1]), paid))
+        own = game.followed(ledger, follow)
+        spent = {outpoint for name in own for outpoint in game.inputs(name)}
+        ready = [t for t in usable if t.name not in own and check(ledger, t) is None]
+        if not onward:
+            ready = [t for t in ready if _takes(t) or game.inputs(t.name) & spent]
+        ready.sort(
+            key=lambda t: (
+                not game.inputs(t.name) & spent,
+                not _takes(t),
+                max(s.relative_lock or 0 for s in t.spends),
+                t.name,
+            )
+        )
+        taken = {outpoint for t in ready[:1] for outpoint in game.inputs(t.name)}
+        block = [*ready[:1], *(game.by_name[name] for name in own if not game.inputs(name) & taken)]
+        ledger = mine(ledger, block)
+        quiet = 0 if block else quiet + 1
+        said = tuple(name for name in own if name not in tried)
+        tried |= set(said)
+        added.append(Round(ledger.height, False, said, tuple(t.name for t in block), game.paid(ledger)))
     while added and not added[-1].mined:
         added.pop()
     return tuple(added)
@@ -79,6 +99,20 @@ class _Plain:
             return -1
         mined = (self.by_name[name] for name in ledger.confirmed)
         return min(arena.owed, sum(payout(arena, template) for template in mined))
+
+    def followed(self, ledger: Ledger, follow: Policy | None) -> tuple[str, ...]:
+        """What a hero that follows a policy has in the next block if nobody is against it, no two in conflict."""
+        arena = self.arena
+        if follow is None or ledger.height < arena.asleep_until:
+            return ()
+        unspent = {outpoint: coin.height for outpoint, coin in ledger.unspent.items()}
+        wanted = follow(unspent, ledger.height + 1, frozenset())
+        own: list[str] = []
+        for name in wanted:
+            valid = name in arena.hero_holds & arena.affordable and check(ledger, self.by_name[name]) is None
+            if valid and not any(self.inputs(name) & self.inputs(other) for other in own):
+                own.append(name)
+        return tuple(own)
 
     def value(self, ledger: Ledger, pending: tuple[tuple[str, int], ...], slept: int, alert: bool) -> int:
         """As ``game``'s: winning sooner over later, winning over losing, losing less over more."""
