@@ -165,6 +165,10 @@ class ClientActor(Actor):
         """An update is given up. The LSP gets a point for the next one: this one's may be used up (D-14)."""
         if self.life.status == "updating":
             self.live(Event.of("update_aborted", self.name))
+        self._give_point()
+
+    def _give_point(self) -> None:
+        """Tell the LSP which point the next version is to have: it may not have heard."""
         if self.life.status == "active":
             fresh = m.KitComplete(self.counted, self._next_point())
             self.outbox.messages.append((self.life.lsp, m.encode(fresh)))
@@ -234,6 +238,10 @@ class ClientActor(Actor):
         if known is None:
             raise InputError(f"update of {sender}", "there is no factory to update", "CLI-5")
         self._check_label(sender, update.label)
+        if update.client_commitment_point in self._counted_points():
+            # The LSP has not heard that the version is held which used this point: the answer is a point to use.
+            self._give_point()
+            return
         versions = {**known.versions, **update.versions}
         contents = {**known.contents, **update.contents}
         points = self._points(self.factory, versions, update)

@@ -467,14 +467,25 @@ class LspActor(Actor):
     def _take_kit_complete(self, sender: str, message: m.KitComplete) -> None:
         check_public_key(bytes.fromhex(message.next_commitment_point), f"commitment point of {sender}")
         known = self.points
+        late = sender in self.life.clients and message.label != self.life.pending
+        if late and self._is_used(message.next_commitment_point):
+            return  # It came twice, or after a newer one.
         self.points = {**known, sender: message.next_commitment_point}
-        if self.life.status == "active" and sender in self.life.clients:
-            return  # The answer to an update that was given up: a point for the next one.
+        if late and self.life.status in ("active", "updating"):
+            # The answer to an update that was given up: a point for the next one. What was proposed before this was
+            # heard, with the point that the client has used, cannot be agreed to.
+            if self.life.status == "updating" and sender in self.life.concerned and self._is_used(known[sender]):
+                self.live(Event.of("update_aborted", self.name))
+            return
         try:
             self.live(Event.of("kit_complete", sender, version=message.label))
         except Exception:
             self.points = known
             raise
+
+    def _is_used(self, point: str) -> bool:
+        """Whether some version was planned with this commitment point (hex)."""
+        return any(point in version.points.values() for version in self.factory.record.versions)
 
     def _take_join(self, sender: str, join: m.Join) -> None:
         if self.joins.get(sender) == join and self.life.status != "gathering":

@@ -63,3 +63,18 @@ def test_an_update_given_up_after_a_client_holds_it_is_not_forgotten() -> None:
         story.settle()
         assert story.scene.lsp.life.status == "close_published"
         story.finish()
+
+
+def test_a_client_whose_word_was_lost_is_asked_with_a_point_of_its_own_again() -> None:
+    with active(PAIR) as story:
+        story.update(0, (5_000,))
+        while story.letters:
+            letter = story.letters.pop(0)
+            if kind_of(letter) != "KitComplete":
+                story.deliver(letter)
+        assert story.scene.clients["A"].life.owed == 25_000
+        story.lsp_does("abort")
+        story.letters.clear()
+        story.update(0, (0,))
+        story.finish()
+        assert story.scene.clients["A"].life.owed == 25_000
