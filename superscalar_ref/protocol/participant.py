@@ -217,10 +217,10 @@ class Participant:
     signer: Signer
     stocks: Mapping[str, Stock] = field(default_factory=_no_stocks)
     """The stocks that this party shares, by the outpoint of the leaf's output."""
-
-    @property
     towers: Mapping[str, frozenset[str]] = field(default_factory=_no_towers)
     """A client's watchtowers → names of the transactions that each has said it keeps."""
+
+    @property
     def me(self) -> str:
         """The party's name."""
         return self.life.me
@@ -244,10 +244,10 @@ def live(tables: Machines, party: Participant, event: Event) -> tuple[Participan
     """Take one event of the party's life. Raises ``Refused``, with nothing changed, when the table does not take it."""
     stepped = step(party.machine(tables), _seen(party), event)
     life = replace(stepped.context, held=frozenset())
-    signer = party.signer
-    if event.name == "tree_confirmed":
     if party.towers and isinstance(life, Client):
         life = replace(life, unregistered=frozenset())
+    signer = party.signer
+    if event.name == "tree_confirmed":
         signer = replace(signer, tree_on_chain=True)
     signer, carried, refused = _carry_out(tables, signer, stepped.actions)
     after = replace(party, life=life, signer=signer)
@@ -262,8 +262,6 @@ def live(tables: Machines, party: Participant, event: Event) -> tuple[Participan
     return after, Turn(carried + follow.actions, refused + follow.refused)
 
 
-def _carry_out(
-    tables: Machines, signer: Signer, actions: Iterable[Action]
 def _seen(party: Participant) -> Client | Factory:
     """A life with what its guards look at: what is held, and what is not at every tower."""
     held = party.signer.held
@@ -284,6 +282,8 @@ def registered(tables: Machines, party: Participant, tower: str, names: frozense
     return own_steps(tables, replace(party, towers=MappingProxyType(towers)))
 
 
+def _carry_out(
+    tables: Machines, signer: Signer, actions: Iterable[Action]
 ) -> tuple[Signer, tuple[Action, ...], tuple[Refused, ...]]:
     """Open and break off the sessions that a step asks for; every other action is passed on in its place."""
     done: list[Action] = []
