@@ -27,6 +27,7 @@ from superscalar_ref.machine.step import BoundMachine, chosen, step
 from superscalar_ref.machine.types import Action, Event
 from superscalar_ref.parties import channel_messages as c
 from superscalar_ref.parties import messages as m
+from superscalar_ref.parties import tower_messages as t
 from superscalar_ref.parties.actor import Outbox
 from superscalar_ref.parties.channel_state import (
     ChannelKeys,
@@ -35,6 +36,7 @@ from superscalar_ref.parties.channel_state import (
     OwnCommitment,
     TheirCommitment,
 )
+from superscalar_ref.parties.penalties import PenaltyBook
 from superscalar_ref.parties.store import Store
 from superscalar_ref.protocol import channel as rules
 from superscalar_ref.protocol.channel import Channel, Htlc, view
@@ -116,8 +118,12 @@ class ChannelActor:
         randomness: Randomness = system_randomness,
         answer: Answer = no_answer,
         machine: BoundMachine[Channel] | None = None,
+        towers: Iterable[str] = (),
     ) -> None:
-        """A new channel, or, when ``store`` holds one of this name, that channel after a restart."""
+        """A new channel, or, when ``store`` holds one of this name, that channel after a restart.
+
+        ``towers`` are the names of this side's watchtowers: it gives no preimage before they keep every penalty.
+        """
         self.terms = terms
         self.keys = keys
         self.store = store
@@ -154,6 +160,36 @@ class ChannelActor:
             depth=depth,
         )
         self._recover()
+        self.penalties = PenaltyBook.of(towers, self._document(dict[str, int], "guarded") or {})
+        self._note_towers()
+
+    # -- watchtowers ---------------------------------------------------------------------------------------------------
+
+    def _note_towers(self) -> None:
+        watched = bool(self.penalties.guarded)
+        self.channel = replace(self.channel, watched=watched, guarded=self.penalties.least)
+
+    def _take_of_tower(self, tower: str, raw: bytes) -> None:
+        message = t.decode(raw, tower)
+        if isinstance(message, t.NotRegistered):
+            raise InputError(f"watchtower {tower}", f"does not keep {message.txid}: {message.reason}", "WTW-1")
+        if not isinstance(message, t.Registered):
+            raise InputError(f"message of {tower}", f"{type(message).__name__} is not for a client", "message-form")
+        self.penalties.keeps(tower, message.txids)
+        self._put(self.penalties.guarded, "guarded")
+        self.store.commit()
+        self._note_towers()
+        self._pump()
+
+    def retry_towers(self) -> Outbox:
+        """Hand the towers again whatever penalties they have not acknowledged."""
+        self.outbox = Outbox()
+        self.outbox.messages += self.penalties.letters(self, again=True)
+        return self.outbox
+
+    def may_leave(self) -> bool:
+        """Whether nothing is under way, and every tower keeps every penalty: from here on this side may be away."""
+        return not self._due() and (not self.channel.watched or self.channel.guarded >= self.channel.revoked)
 
     # -- durable records -----------------------------------------------------------------------------------------------
 
@@ -218,6 +254,7 @@ class ChannelActor:
             self.store.commit()
         except SuperscalarError as error:
             self._alert(error)
+        self.outbox.messages += self.penalties.letters(self)
         return self.outbox
 
     def retry(self) -> Outbox:
@@ -300,6 +337,9 @@ class ChannelActor:
         """Take one message. Nothing is raised: what cannot be taken is an alert."""
         self.outbox = Outbox()
         try:
+            if sender in self.penalties.guarded:
+                self._take_of_tower(sender, raw)
+                return self.outbox
             envelope = c.decode(raw, sender)
             if sender != self.channel.peer or envelope.channel != self.terms.name:
                 raise InputError(f"message of {sender}", f"is not for channel '{self.terms.name}'", "CHN-19")
@@ -758,6 +798,9 @@ class ChannelActor:
                 case "broadcast":
                     self.outbox.broadcasts.append(self._broadcast(action))
                 case "alert":
+                case "register":
+                    self.outbox.messages += self.penalties.letters(self)
+                    self._note_towers()
                     self.outbox.alerts.append(f"{self.name}: {action.name}: {self.channel.marked}")
                 case "forget" if self._connection is not None:
                     self._connection.destroy()

@@ -115,7 +115,8 @@ class Tower:
         place = str(self.store.path)
         self._cases: dict[tuple[str, str], Case] = {}
         for body in self.store.cases():
-            case = m.decode_plain(Case, body, place)
+            # A file may be opened under another name.
+            case = replace(m.decode_plain(Case, body, place), tower=self.name)
             self._cases[case.client, case.outpoint] = case
         self._raw = {(entry.client, entry.txid): entry for entry in self.store.entries()}
         self._blocks, self._seen, self._spends = self.store.blocks(), self.store.seen(), self.store.spends()
@@ -148,7 +149,7 @@ class Tower:
             case t.AskHealth():
                 known = self.health()
                 report = t.HealthReport(
-                    known.height, known.tip, known.lag, known.cases, known.entries, known.unanswered
+                    known.height, known.tip, known.lag, known.cases, known.entries, known.waiting
                 )
                 self._say(sender, report)
             case t.Block() | t.Tip() | t.Feerate() if sender != CHAIN:

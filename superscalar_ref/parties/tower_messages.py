@@ -103,8 +103,8 @@ class HealthReport:
     cases: Mapping[str, Count]
     """State → how many outputs are in it."""
     entries: Count
-    unanswered: Count
-    """Outputs on chain and unspent to which it has published nothing yet."""
+    waiting: Count
+    """Outputs on chain and unspent, with every answer to them still locked."""
 
 
 TowerMessage = Register | Registered | NotRegistered | Block | Tip | Feerate | AskHealth | HealthReport

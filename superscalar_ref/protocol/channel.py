@@ -114,6 +114,10 @@ class Channel:
     claims: frozenset[str] = frozenset()
     """Outputs on chain whose money is not at rest yet."""
     most_htlcs: int = MOST_HTLCS
+    watched: bool = False
+    """Whether this side has a watchtower."""
+    guarded: int = NO_COMMITMENT
+    """Number of the peer's newest commitment whose penalties every tower keeps; and those of every older one."""
 
     @property
     def both(self) -> frozenset[str]:
@@ -365,6 +369,12 @@ def htlc_removable(channel: Channel, event: Event) -> bool:
 def preimage_matches(channel: Channel, event: Event) -> bool:
     """Whether the preimage is that of the payment hash; the party has looked."""
     return event["valid"] is True
+
+
+@RULES.guard
+def penalties_kept(channel: Channel, event: Event) -> bool:
+    """Whether every tower keeps the penalties of what the peer has revoked."""
+    return not channel.watched or channel.guarded >= channel.revoked
 
 
 @RULES.guard
@@ -642,6 +652,12 @@ def store_secret(channel: Channel, event: Event) -> Result:
     advanced = _advance(channel, {SIGNED: ACKNOWLEDGED}, {RETURNED: FINAL})
     revoked = channel.revoked + 1
     return replace(advanced, revoked=revoked), (Action("persist", "secret", fields=(("number", revoked),)), _SAVE)
+
+
+@RULES.effect
+def register_penalties(channel: Channel, event: Event) -> Result:
+    """Each tower is handed the penalties of what is revoked by now."""
+    return channel, (Action("register", "penalties"),) if channel.watched else ()
 
 
 @RULES.effect

@@ -181,8 +181,8 @@ class Health:
     """State → how many outputs are in it."""
     entries: int = 0
     """Finished transactions that it holds."""
-    unanswered: int = 0
-    """Outputs that are on chain and unspent, to which it has published nothing yet."""
+    waiting: int = 0
+    """Outputs that are on chain and unspent, with every answer to them still locked."""
 
     @property
     def lag(self) -> int:

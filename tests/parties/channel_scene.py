@@ -15,6 +15,7 @@ from superscalar_ref.parties.actor import Outbox
 from superscalar_ref.parties.channel_actor import Answer, ChannelActor
 from superscalar_ref.parties.channel_state import ChannelKeys, ChannelTerms, SideTerms
 from superscalar_ref.parties.store import Store
+from superscalar_ref.parties.tower import Tower
 from superscalar_ref.protocol.channel import Channel
 from superscalar_ref.protocol.htlc_limits import HtlcLimits
 from superscalar_ref.realise.channel import ChannelSecrets
@@ -89,6 +90,8 @@ class Pair:
     client_msat: int = CLIENT_MSAT
     answers: dict[str, Answer] = field(default_factory=dict)
     machine: BoundMachine[Channel] | None = None
+    towers: dict[str, Tower] = field(default_factory=dict)
+    """The client's watchtowers."""
     stores: dict[str, Store] = field(default_factory=dict)
     sides: dict[str, ChannelActor] = field(default_factory=dict)
     letters: deque[Letter] = field(default_factory=deque)
@@ -122,6 +125,7 @@ class Pair:
             depth=self.depth,
             randomness=SeededRandomness(f"{name}, {self.name}, life {self.lives[name]}"),
             machine=self.machine,
+            towers=tuple(self.towers) if name == self.client else (),
         )
         actor.height = self.height
         if name in self.answers:
@@ -143,7 +147,8 @@ class Pair:
         self.alerts += outbox.alerts
 
     def deliver(self, letter: Letter) -> None:
-        self.post(letter.to, self.sides[letter.to].receive(letter.sender, letter.raw))
+        receiver = self.towers.get(letter.to) or self.sides[letter.to]
+        self.post(letter.to, receiver.receive(letter.sender, letter.raw))
 
     def run(self, most: int = 1000) -> Pair:
         for _ in range(most):
@@ -173,7 +178,8 @@ class Pair:
         return self.say(name, lambda side: side.offer(amount_msat, hashed(number), expiry))
 
     def messages(self, kind: type[c.ChannelMessage]) -> list[tuple[str, c.ChannelMessage]]:
-        found = [(letter.sender, c.decode(letter.raw, letter.sender).body) for letter in self.tape]
+        tape = [letter for letter in self.tape if not {letter.sender, letter.to} & self.towers.keys()]
+        found = [(letter.sender, c.decode(letter.raw, letter.sender).body) for letter in tape]
         return [(sender, body) for sender, body in found if isinstance(body, kind)]
 
 

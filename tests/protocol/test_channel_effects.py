@@ -14,6 +14,8 @@ from superscalar_ref.parties import channel_actor
 from superscalar_ref.parties import channel_messages as c
 from superscalar_ref.parties.channel_actor import channel_machine
 from superscalar_ref.parties.store import Store
+from superscalar_ref.parties.tower import Tower
+from superscalar_ref.parties.tower_store import TowerStore
 from superscalar_ref.protocol.channel import Channel, View, view
 from tests.parties.channel_scene import (
     CAPACITY_SAT,
@@ -537,6 +539,16 @@ def closing_alone(machine: BoundMachine[Channel]) -> None:
     demand(pair.crash(CLIENT).channel.status == "force_closing", "durably")
 
 
+def watched_over(machine: BoundMachine[Channel]) -> None:
+    """With a watchtower, a payee gives the preimage once the tower keeps the penalties."""
+    pair = Pair(machine=machine, towers={"T": Tower("T", TowerStore(), 3)})
+    pair.open()
+    pair.offer(LSP, 20_000_000, 1)
+    pair.say(CLIENT, lambda side: side.settle(0, preimage(1)))
+    demand(pair.a.may_leave(), "the client may be away")
+    demand(pair.a.channel.guarded == pair.a.channel.revoked, "everything that was revoked is kept")
+
+
 LIVES: tuple[Life, ...] = (
     opened_without_a_loss,
     opening,
@@ -562,6 +574,7 @@ LIVES: tuple[Life, ...] = (
     closing_together,
     on_chain,
     closing_alone,
+    watched_over,
 )
 
 PAIRS = [(row.id, effect) for row in MACHINE.table.transitions for effect in row.effects]

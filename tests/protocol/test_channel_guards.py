@@ -302,6 +302,11 @@ SPOILT: dict[str, Spoil] = {
         told(valid=False),
         lambda c, e, a: any(htlc.removal == rules.FULFIL for htlc in a.context.htlcs),
     ),
+    "penalties_kept": Spoil(
+        "a preimage leaves while a commitment without the payment can be published unpunished",
+        changed(watched=True, guarded=1),
+        lambda c, e, a: sends(a, "fulfil") and a.context.guarded < a.context.revoked,
+    ),
     "nobody_quiet": Spoil(
         "an update, or a second promise, comes in the quiet",
         quiet_for,

@@ -1,0 +1,137 @@
+"""A channel whose client has a watchtower: penalties are registered before a preimage is given, and punish alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from superscalar_ref.parties import channel_messages as c
+from superscalar_ref.parties import tower_messages as t
+from superscalar_ref.parties.channel_actor import ChannelActor
+from superscalar_ref.parties.channel_watch import ChannelWatcher
+from superscalar_ref.parties.store import Store
+from superscalar_ref.protocol.channel import FULFIL
+from tests.parties.channel_chain import Chain, OnChain
+from tests.parties.channel_scene import CAPACITY_SAT, CLIENT, DELAY, LSP, Pair, hashed, payout, preimage
+from tests.parties.test_channel_chain import EXPIRY, knows_of, snapshot
+from tests.parties.tower_scene import Sky, copied, tower
+
+
+@dataclass
+class Past:
+    """A channel with payments behind it, and what the LSP's store held before each of them."""
+
+    play: OnChain
+    copies: list[Store]
+
+
+def lived(move: bool) -> Past:
+    play = OnChain.start(towers={"T": tower()})
+    pair = play.pair
+    copies: list[Store] = []
+    for number in range(1, 5):
+        copies.append(snapshot(pair.stores[LSP]))
+        payer, payee = (CLIENT, LSP) if number % 2 else (LSP, CLIENT)
+        pair.offer(payer, number * 10_000_000, number, EXPIRY)
+        copies.append(snapshot(pair.stores[LSP]))
+        if number != 3:
+            which = pair.sides[payee].channel.htlcs[-1].number
+            pair.say(payee, lambda side, n=number, w=which: side.settle(w, preimage(n)))  # type: ignore[misc]
+        if move and number == 2:
+            pair.say(LSP, lambda side: side.quiesce())
+            for name in (LSP, CLIENT):
+                pair.say(name, lambda side: side.move(str(play.chain.ledger.funds[1])))
+            copies.append(snapshot(pair.stores[LSP]))
+            for name in (LSP, CLIENT):
+                pair.say(name, lambda side: side.complete())
+    assert pair.a.may_leave()
+    assert not pair.alerts
+    return Past(play, copies)
+
+
+@pytest.fixture(scope="module")
+def pasts() -> dict[bool, Past]:
+    return {move: lived(move) for move in (False, True)}
+
+
+def cheated(past: Past, which: int, asleep: int = 0) -> int:
+    """The LSP publishes what it held then, and takes what it can; the client is away. What the LSP ends with (sat)."""
+    pair = past.play.pair
+    ledger = past.play.chain.ledger.fork()
+    sky = Sky(ledger, {"T": copied(pair.towers["T"])})
+    sky.look()
+    side = pair.sides[LSP]
+    copy = snapshot(past.copies[which])
+    thief = ChannelActor(side.terms, side.keys, copy, pair.limits, answer=knows_of(1, 2, 3, 4))
+    thief.force_close()
+    watcher = ChannelWatcher(thief, ledger)
+    chain = Chain(ledger, {"thief": watcher})
+    for round_ in range(DELAY + asleep + 6):
+        if round_ >= asleep:
+            sky.look()
+        # What the thief publishes comes first in each block.
+        chain.mine([*(one for _, one in watcher.look()), *sky.waiting.values()])
+    return chain.paid(payout(f"{LSP} in channel"))
+
+
+@pytest.mark.parametrize("move", [False, True])
+@pytest.mark.parametrize("which", range(8))
+def test_a_revoked_commitment_is_punished_while_the_client_is_away(
+    pasts: dict[bool, Past], which: int, move: bool
+) -> None:
+    assert cheated(pasts[move], which) == 0
+
+
+def test_a_tower_that_is_down_for_longer_than_the_delay_is_too_late(pasts: dict[bool, Past]) -> None:
+    assert cheated(pasts[False], 0, asleep=DELAY - 2) == 0
+    assert cheated(pasts[False], 0, asleep=DELAY + 3) > CAPACITY_SAT // 2
+
+
+def test_no_preimage_leaves_before_every_tower_keeps_the_penalties() -> None:
+    pair = Pair(towers={"T": tower(), "U": tower("U")}).open()
+    pair.a.answer = knows_of(1)
+    kept: list[object] = []
+    pair.post(LSP, pair.l.offer(20_000_000, hashed(1), 200))
+    while pair.letters:
+        letter = pair.letters.popleft()
+        if letter.sender == "U":
+            kept.append(letter)
+            continue
+        pair.deliver(letter)
+    assert kept, "it was asked"
+    assert not pair.messages(c.Fulfil)
+    assert not pair.a.may_leave()
+    assert pair.a.channel.guarded < pair.a.channel.revoked
+    pair.say(CLIENT, lambda side: side.retry_towers())
+    assert pair.messages(c.Fulfil)
+    assert pair.a.may_leave()
+    assert all(htlc.removal == FULFIL for htlc in pair.l.channel.htlcs)
+
+
+def test_what_a_tower_keeps_is_known_after_a_restart_and_what_it_lost_is_asked_again() -> None:
+    pair = Pair(towers={"T": tower()}).open()
+    pair.offer(CLIENT, 20_000_000, 1)
+    guarded = pair.a.channel.guarded
+    assert guarded == pair.a.channel.revoked >= 0
+    assert pair.crash(CLIENT).channel.guarded == guarded
+    asked = [letter for letter in pair.tape if letter.to == "T"]
+    pair.say(CLIENT, lambda side: side.connect())
+    assert [letter for letter in pair.tape if letter.to == "T"] == asked, "nothing is handed over twice"
+    pair.towers["T"] = tower()
+    pair.say(LSP, lambda side: side.settle(0, preimage(1)))
+    assert pair.a.channel.guarded == pair.a.channel.revoked > guarded
+    again = t.encode(t.Registered(("00" * 32,)))
+    before = pair.a.channel
+    pair.a.receive("T", again)
+    pair.a.receive("stranger", again)
+    assert pair.a.channel == before
+
+
+def test_a_channel_without_a_tower_waits_for_nobody() -> None:
+    pair = Pair().open()
+    pair.a.answer = knows_of(1)
+    pair.offer(LSP, 20_000_000, 1)
+    assert not pair.a.channel.watched
+    assert pair.messages(c.Fulfil)
+    assert pair.a.may_leave()
