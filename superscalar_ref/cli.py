@@ -20,6 +20,7 @@ from superscalar_ref.errors import InputError, SuperscalarError, one_line
 COMMANDS = {
     "verify": "build, sign, fund, exit and attack a factory on Bitcoin Core's consensus code",
     "tree": "plan the tree of a factory: transactions, exit times, fees, blast radius",
+    "update": "what an update of a node re-makes, who must sign it, and which counters it uses up",
     "machines": "list the state machines, or show one",
     "diagrams": "draw the state machines, or check that the committed drawings are current",
     "check": "decide the properties as games, or show how a wrong design breaks one",
