@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 from superscalar_ref.bitcoin.transaction import Transaction
 from superscalar_ref.errors import Blame, InputError, ProtocolError, Refused, SigningError, SuperscalarError
@@ -21,7 +21,7 @@ from superscalar_ref.parties import messages as m
 from superscalar_ref.parties.archive import Archive, PlannedSale
 from superscalar_ref.parties.room import SigningRoom, nonce_is_good
 from superscalar_ref.parties.store import Store
-from superscalar_ref.protocol.blueprint import Blueprint
+from superscalar_ref.protocol.blueprint import Blueprint, LeafContents
 from superscalar_ref.protocol.chain_links import Sale, cover, link_cost
 from superscalar_ref.protocol.client import Client
 from superscalar_ref.protocol.deadline import NEVER, Lead
@@ -33,6 +33,7 @@ from superscalar_ref.protocol.participant import (
     Turn,
     deal,
     deliver,
+    hold,
     live,
     machines,
     task,
@@ -46,6 +47,33 @@ from superscalar_ref.realise.tree import Realised
 from superscalar_ref.signing.keys import Randomness, SecretKey, factory_key, system_randomness
 
 SECRETS = "commitment_secrets"
+
+
+class Desk(Protocol):
+    """The live channels of a party, as its factory sees them (D-15)."""
+
+    def takes(self, raw: bytes) -> bool:
+        """Whether a message is for a channel."""
+
+    def receive(self, sender: str, raw: bytes) -> None:
+        """Take a message for a channel; what that gives goes to the party's outbox."""
+
+    def follow(self) -> None:
+        """Let the channels follow what the factory signs, counts or gives up."""
+
+    def live(self, clients: frozenset[str]) -> frozenset[str]:
+        """Names of the channels of these clients that live."""
+
+    def carried(self, contents: Mapping[str, LeafContents], clients: frozenset[str]) -> frozenset[str]:
+        """Those of them that leaves with these contents can carry as they are."""
+
+    def closes(self, template: Template) -> bool:
+        """Whether a live channel says what becomes of a commitment, or of its sweep."""
+
+    def transaction(self, name: str) -> Transaction | None:
+        """A channel's own newest commitment under the name that a version has for it, complete."""
+
+
 Turner = Callable[[], tuple[Participant, Turn]]
 """A step that is ready to be taken."""
 
@@ -104,6 +132,8 @@ class Actor:
         self.height = 0
         self.lead: Lead | None = None
         """How long before the end this party begins, whatever happens; None: it never does by itself."""
+        self.desk: Desk | None = None
+        """Its live channels; None while it has none."""
         self.outbox = Outbox()
         self._pending: list[Action] = []
         self._incoming: dict[tuple[str, str, str], bytes] = {}
@@ -144,6 +174,7 @@ class Actor:
             if name in self.factory.realised
             and template.kind is not Kind.FUNDING
             and (name in self.held or template.signers == {self.name})
+            and not (self.desk is not None and self.desk.closes(template))
         }
 
     def open_tasks(self, label: str) -> None:
@@ -182,6 +213,9 @@ class Actor:
 
     def complete_transaction(self, name: str) -> Transaction:
         """A transaction that this party may publish, with its signature. Raises ``InputError`` when it holds it not."""
+        newest = None if self.desk is None else self.desk.transaction(name)
+        if newest is not None:
+            return newest
         realised = self.factory.realised.get(name)
         if realised is None:
             raise InputError(self.name, f"knows no transaction '{name}'", "D-16")
@@ -223,10 +257,30 @@ class Actor:
         """Take one message. Nothing is raised: what cannot be taken is an alert."""
         self.outbox = Outbox()
         try:
-            self.take_message(sender, m.decode(raw, sender))
+            if self.desk is not None and self.desk.takes(raw):
+                self.desk.receive(sender, raw)
+            else:
+                self.take_message(sender, m.decode(raw, sender))
+            self.follow()
         except SuperscalarError as error:
             self._alert(error)
         return self.outbox
+
+    def follow(self) -> None:
+        """Let this party's channels follow what its factory signs, counts or gives up (D-15)."""
+        if self.desk is not None:
+            self.desk.follow()
+
+    def hold(self, names: frozenset[str]) -> None:
+        """Hold what a channel has made complete, and take the steps that this allows."""
+        self.take_turn(lambda: hold(self.tables, self.party, names))
+
+    def channels_facts(self, contents: Mapping[str, LeafContents], clients: Iterable[str]) -> dict[str, frozenset[str]]:
+        """What the table must know of the channels of ``clients``: which live, and which a version can carry."""
+        if self.desk is None:
+            return {"live": frozenset(), "carried": frozenset()}
+        concerned = frozenset(clients)
+        return {"live": self.desk.live(concerned), "carried": self.desk.carried(contents, concerned)}
 
     def take_message(self, sender: str, message: m.Message) -> None:
         """What a message of ``sender`` does. Raises ``SuperscalarError`` when it is refused."""

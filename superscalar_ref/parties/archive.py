@@ -17,10 +17,12 @@ from superscalar_ref.protocol.blueprint import (
     Terms,
     build,
     close,
+    commitment_name,
     fresh_versions,
 )
 from superscalar_ref.protocol.chain_links import Sale, link
 from superscalar_ref.protocol.poison import poisons
+from superscalar_ref.protocol.shape import NodeKind
 from superscalar_ref.protocol.transaction import Kind, Template
 from superscalar_ref.realise.book import Book
 from superscalar_ref.realise.tree import Realised, realise, realise_one
@@ -39,6 +41,8 @@ class VersionRecord:
     """Of every leaf, by path, as far as this party knows."""
     points: Mapping[m.Name, m.Point]
     """Per-commitment points by the commitment's name, of the channels that this party has."""
+    carried: tuple[m.Name, ...] = ()
+    """Clients whose channel moved with its own commitments, as far as this party knows (D-15)."""
 
 
 @dataclass(frozen=True)
@@ -184,7 +188,8 @@ class Archive:
             if wrong:
                 known = "missing" if wrong[0] in paths else "of no node of the tree"
                 raise InputError(f"{what} of '{wrong[0]}'", f"are {known}", "R-LEAF-CONTENTS")
-        return build(self.terms, record.versions, record.contents, self.me)
+        carried = frozenset(record.carried) if isinstance(record, VersionRecord) else frozenset()
+        return build(self.terms, record.versions, record.contents, self.me, carried)
 
     def _check_unchanged(self, blueprint: Blueprint) -> None:
         """Refuse a version that asks for other outputs of a transaction that stands.
@@ -265,6 +270,20 @@ class Archive:
             if name not in self.realised:
                 self.templates[name] = template
                 self.realised[name] = realise_one(template, self.book, self.realised, self.terms)
+
+    def channel_place(self, label: str, client: str) -> tuple[str, dict[str, str]]:
+        """Where a client's channel is in a version: ``txid:vout``, and holder → name of its commitment there."""
+        blueprint = self.blueprints[label]
+        versions = tuple(
+            blueprint.versions[node.path]
+            for node in self.terms.tree.path_to(client)
+            if node.kind is not NodeKind.STATIC
+        )
+        state = self.realised[blueprint.path(client)[-1]]
+        channels = blueprint.contents[self.terms.tree.leaf_of(client).path].channels
+        vout = state.places[[channel.client for channel in channels].index(client)]
+        names = {holder: commitment_name(client, versions, holder) for holder in (client, self.terms.lsp)}
+        return f"{state.txid}:{vout}", names
 
     def adopt_close(self, planned: PlannedClose) -> None:
         """Keep a close beside the earlier ones."""

@@ -441,7 +441,6 @@ class ChannelActor:
         match body:
             case c.Stfu():
                 self._turn(Event.of("stfu", peer))
-                self.wants_quiet = True
             case c.Resume():
                 self._turn(Event.of("resume", peer))
                 self.wants_quiet = False
@@ -735,7 +734,9 @@ class ChannelActor:
     def _own_events(self) -> Iterable[Event]:
         if not self.batching:
             yield Event.of("sign", self.name)
-        if self.wants_quiet and not self.channel.awaits_revocation:
+        # Who is asked for quiet answers; the question dies with its connection.
+        wanted = self.wants_quiet or (self.channel.status == "live" and self.channel.peer in self.channel.quiet)
+        if wanted and not self.channel.awaits_revocation:
             yield Event.of("quiesce", self.name)
         if self._link.their_close is not None and self._link.own_close is not None:
             yield Event.of("sign_close", self.name)
@@ -797,10 +798,10 @@ class ChannelActor:
                     self._post(self._message(action))
                 case "broadcast":
                     self.outbox.broadcasts.append(self._broadcast(action))
-                case "alert":
                 case "register":
                     self.outbox.messages += self.penalties.letters(self)
                     self._note_towers()
+                case "alert":
                     self.outbox.alerts.append(f"{self.name}: {action.name}: {self.channel.marked}")
                 case "forget" if self._connection is not None:
                     self._connection.destroy()

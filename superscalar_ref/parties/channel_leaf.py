@@ -53,6 +53,11 @@ def first_commitments(actor: Actor, client: str, label: str) -> tuple[str, Commi
     return *found[0], *found[1]
 
 
+def channel_name(actor: Actor, client: str) -> str:
+    """The name of a client's channel in its leaf: the same on both sides, whatever becomes of the leaf."""
+    return f"{actor.factory.record.terms.factory}/{client}"
+
+
 def leaf_terms(actor: Actor, client: str, label: str, lsp_reserve_sat: int, close_fee_sat: int) -> ChannelTerms:
     """The terms of a client's channel in a version of its leaf, as this party has them.
 
@@ -75,7 +80,7 @@ def leaf_terms(actor: Actor, client: str, label: str, lsp_reserve_sat: int, clos
         for who, commitment in ((actor.name, mine), (other, theirs))
     ]
     return ChannelTerms(
-        f"{archive.record.terms.factory}/{client}",
+        channel_name(actor, client),
         mine.terms.capacity_sat,
         f"{mine.terms.funding_txid}:{mine.terms.funding_vout}",
         sides[0],
@@ -99,11 +104,13 @@ def open_in_leaf(
 ) -> ChannelActor:
     """Take a leaf's channel up from the ceremony's first commitments; from where it stands when ``store`` holds it.
 
-    Raises ``InputError`` when this party does not hold its own first commitment complete.
+    Then ``label`` does not matter. Raises ``InputError`` when this party does not hold its own first commitment
+    complete.
     """
+    place = f"channel/{channel_name(actor, client)}"
+    label = store.document(f"{place}/label") or label
     terms = leaf_terms(actor, client, label, lsp_reserve_sat, close_fee_sat)
     keys = ChannelKeys(actor.key, actor.identity.channel(client))
-    place = f"channel/{terms.name}"
     if store.document(f"{place}/state") is None:
         _take_over(actor, client, label, store, terms, depth)
     opened = ChannelActor(terms, keys, store, limits, depth=depth, randomness=actor.randomness)
@@ -143,6 +150,7 @@ def _take_over(actor: Actor, client: str, label: str, store: Store, terms: Chann
     held = OwnCommitment(said, point.hex(), {terms.outpoint: HeldSignature(signature.hex(), ())})
     signed = replace(said, to_holder_msat=said.to_other_msat, to_other_msat=said.to_holder_msat)
     place = f"channel/{terms.name}"
+    store.put_document(f"{place}/label", label)
     store.put_document(f"{place}/state", m.text_of(Saved(channel, {}, {})))
     store.put_document(f"{place}/mine", m.text_of(held))
     store.put_document(f"{place}/secret/0", m.text_of(secret))

@@ -262,6 +262,14 @@ def encode(envelope: Envelope) -> bytes:
     return msgspec.json.encode(form)
 
 
+def channel_of(raw: bytes) -> str | None:
+    """The name of the channel that a message is for; None when it has not the form of a channel's message."""
+    try:
+        return msgspec.json.decode(raw, type=_Wire).channel
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
 def decode(raw: bytes, sender: str) -> Envelope:
     """Read a message of ``sender``. Raises ``MessageError`` naming the place and what was expected there."""
     place = f"message of {sender}"

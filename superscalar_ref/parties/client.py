@@ -13,9 +13,10 @@ from superscalar_ref.parties import messages as m
 from superscalar_ref.parties import tower_messages as t
 from superscalar_ref.parties.actor import Actor, Identity, Outbox, Turner
 from superscalar_ref.parties.archive import Archive, CloseRecord, FactoryRecord, SaleRecord, VersionRecord
+from superscalar_ref.parties.registration import Registrar, names_of
 from superscalar_ref.parties.store import Store
 from superscalar_ref.parties.terms import digest_of, keys_form, points_form
-from superscalar_ref.protocol.blueprint import Blueprint, commitment_name, fresh_versions, version_text
+from superscalar_ref.protocol.blueprint import Blueprint, LeafContents, commitment_name, fresh_versions, version_text
 from superscalar_ref.protocol.client import Client, Limits
 from superscalar_ref.protocol.participant import (
     Machines,
@@ -67,8 +68,8 @@ class ClientActor(Actor):
         limits: Limits,
         randomness: Randomness = system_randomness,
         tables: Machines | None = None,
-    ) -> None:
         towers: Iterable[str] = (),
+    ) -> None:
         """A client that knows nothing yet, or, when ``store`` holds its life, that client after a restart.
 
         ``towers`` are the names of its watchtowers: it counts on nothing before each of them keeps its part.
@@ -79,17 +80,16 @@ class ClientActor(Actor):
         self.digest = ""
         self.counted = ""
         """Label of the version that it counts on."""
-        self._recover()
         self.registrar = Registrar()
-
+        self._recover()
         self.party = replace(self.party, towers={tower: frozenset() for tower in towers})
+
     @property
     def life(self) -> Client:
         """Its state in the table."""
         assert isinstance(self.party.life, Client)
         return self.party.life
 
-    # -- messages ------------------------------------------------------------------------------------------------------
     # -- watchtowers ---------------------------------------------------------------------------------------------------
 
     def take_turn(self, turn: Turner) -> None:
@@ -132,6 +132,7 @@ class ClientActor(Actor):
         self.take_turn(lambda: own_steps(self.tables, replace(self.party, towers=left)))
         return self.outbox
 
+    # -- messages ------------------------------------------------------------------------------------------------------
 
     def take_life(self, sender: str, message: m.Message) -> None:
         """Take a message about the client's life. Raises ``SuperscalarError`` when it is refused."""
@@ -244,8 +245,9 @@ class ClientActor(Actor):
             return
         versions = {**known.versions, **update.versions}
         contents = {**known.contents, **update.contents}
-        points = self._points(self.factory, versions, update)
-        planned = self.factory.plan(VersionRecord(update.label, update.node, versions, contents, points))
+        carried = (self.name,) if (update.commitment_point, update.client_commitment_point) == (None, None) else ()
+        points = {} if carried else self._points(self.factory, versions, update)
+        planned = self.factory.plan(VersionRecord(update.label, update.node, versions, contents, points, carried))
         changed = Archive(self.name, self.factory.record)
         changed.adopt(planned)
         event = Event.of(
@@ -256,9 +258,18 @@ class ClientActor(Actor):
             kit=planned.blueprint.kit_of(self.name),
             poison=self._needed_poisons(changed, update.label),
             capacity=self._capacity(planned.blueprint),
+            **self._carried(contents, carried),
         )
         digest = digest_of(planned.blueprint, planned.realised, update.node)
         self._offered(event, changed, update.label, digest)
+
+    def _carried(self, contents: Mapping[str, LeafContents], named: tuple[str, ...]) -> dict[str, frozenset[str]]:
+        """Which of this client's channels live, and which of them the offer carries: only if the LSP says so too."""
+        facts = self.channels_facts(contents, (self.name,))
+        if not named:
+            return {**facts, "carried": frozenset()}
+        # Named, and not live here: as unfit as live, and not named.
+        return facts if facts["live"] else {**facts, "carried": frozenset(named)}
 
     def _take_close(self, sender: str, message: m.Close) -> None:
         if self._asked_again(sender, message.label):
@@ -404,13 +415,14 @@ class ClientActor(Actor):
 
     def _points(self, archive: Archive, versions: dict[str, int], offer: m.Proposal | m.Update) -> dict[str, str]:
         """Per-commitment points of this client's channel in a version, by the commitment's name (D-14)."""
-        if offer.client_commitment_point not in self._own_points() - self._counted_points():
+        own, theirs = offer.client_commitment_point, offer.commitment_point
+        if own is None or theirs is None or own not in self._own_points() - self._counted_points():
             raise InputError("commitment point", "is not one that this client gave and has not used", "D-14")
         tree = archive.terms.tree
         path = tuple(versions[n.path] for n in tree.path_to(self.name) if n.kind is not NodeKind.STATIC)
         return {
-            commitment_name(self.name, path, self.name): offer.client_commitment_point,
-            commitment_name(self.name, path, archive.terms.lsp): offer.commitment_point,
+            commitment_name(self.name, path, self.name): own,
+            commitment_name(self.name, path, archive.terms.lsp): theirs,
         }
 
     def _own_points(self) -> frozenset[str]:
@@ -440,6 +452,7 @@ class ClientActor(Actor):
     def _begin(self, sender: str, attempt: int) -> None:
         if sender != self.life.lsp:
             raise InputError(f"message of {sender}", "only the LSP begins the signing", "SES-1")
+        self.registrar.again()
         if self.life.status in SIGNING:
             events = [
                 (name, Event.of("open", self.name, attempt=attempt))
@@ -452,7 +465,6 @@ class ClientActor(Actor):
             self.outbox.messages.append((self.life.lsp, m.encode(self._kit_complete())))
 
     def _needed_poisons(self, archive: Archive, label: str) -> frozenset[str]:
-        self.registrar.again()
         """Poisons without which the version does not count: of every state and link that this client has signed.
 
         What it has not signed nobody holds complete; and others, whom it would need, may never have heard of it.

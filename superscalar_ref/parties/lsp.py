@@ -168,6 +168,8 @@ class LspActor(Actor):
                 raise InputError(f"update of {node}", f"the last update of {above.path} was given up", "R-ODOMETER")
         nothing: frozenset[str] = frozenset()
         concerned = frozenset(clients)
+        wanted = {**self._cut_below(node), **contents}
+        facts = self.channels_facts(wanted, clients)
         # What the table refuses must not use up points: it is asked before any is made.
         asked = Event.of(
             "begin_update",
@@ -178,12 +180,16 @@ class LspActor(Actor):
             digest="",
             kit=nothing,
             to_sign=nothing,
+            **facts,
         )
         live(self.tables, self.party, asked)
         ticked = self.odometer.tick(node)
         below = {path: index for path, index in ticked.indices if path == node or path.startswith(f"{node}.")}
         versions = {**self.counted_versions, **below}
-        record = self._record(self._label(), node, versions, {**self._cut_below(node), **contents}, clients)
+        moving = frozenset(
+            client for client in clients if self.desk is not None and self.desk.live(frozenset({client}))
+        )
+        record = self._record(self._label(), node, versions, wanted, clients, moving)
         planned = self.factory.plan(record)
         changed = Archive(self.name, self.factory.record)
         changed.adopt(planned)
@@ -193,8 +199,10 @@ class LspActor(Actor):
             node=node,
             concerned=concerned,
             **self._facts(planned, changed.poisons(planned.record.label)),
+            **facts,
         )
         self._proposed(event, changed)
+        self.follow()
         return self.outbox
 
     def presence(self, client: str, *, online: bool) -> None:
@@ -294,6 +302,7 @@ class LspActor(Actor):
         if newest is not None and given_out:
             # Any client may hold this version complete and count on it: what comes next must give it as much.
             self.counted, self.counted_versions = dict(newest.contents), dict(newest.versions)
+        self.follow()
         return self.outbox
 
     def _cut_below(self, node: str) -> dict[str, LeafContents]:
@@ -356,6 +365,7 @@ class LspActor(Actor):
                 self.outbox.broadcasts.append(self._closing_transaction())
             case status if status in SIGNING:
                 self._sign_again()
+        self.follow()
         return self.outbox
 
     def _given_up_again(self) -> None:
@@ -548,7 +558,7 @@ class LspActor(Actor):
         return {
             "version": planned.record.label,
             "digest": digest_of(planned.blueprint, planned.realised, planned.record.node),
-            "kit": new & planned.blueprint.kit_of(self.name),
+            "kit": new.union(planned.blueprint.moved) & planned.blueprint.kit_of(self.name),
             "to_sign": new | frozenset(poisons),
         }
 
@@ -559,15 +569,26 @@ class LspActor(Actor):
         versions: Mapping[str, int],
         contents: Mapping[str, LeafContents],
         clients: Iterable[str],
+        moving: frozenset[str] = frozenset(),
     ) -> VersionRecord:
-        """A version, with fresh points of the LSP for the channels that it changes."""
+        """A version, with fresh points of the LSP for the channels that it changes, but for those that move."""
         newest = self.factory.newest
         points = dict(newest.points) if newest else {}
-        for client in clients:
+        changed = [client for client in clients if client not in moving]
+        # A leaf that stands keeps what it was signed with.
+        standing = {moved.client for made in self.factory.blueprints.values() for moved in made.moved.values()}
+        carried = moving | {client for client in standing.difference(changed) if self._moved_to(client, versions)}
+        for client in changed:
             path = tuple(versions[n.path] for n in self.tree.path_to(client) if n.kind is not NodeKind.STATIC)
             points[commitment_name(client, path, client)] = self.points[client]
             points[commitment_name(client, path, self.name)] = self.new_commitment_point(client)
-        return VersionRecord(label, node, dict(versions), dict(contents), points)
+        return VersionRecord(label, node, dict(versions), dict(contents), points, tuple(sorted(carried)))
+
+    def _moved_to(self, client: str, versions: Mapping[str, int]) -> bool:
+        """Whether a client's channel came into the leaf state of these versions with its own commitments (D-15)."""
+        path = tuple(versions[n.path] for n in self.tree.path_to(client) if n.kind is not NodeKind.STATIC)
+        name = commitment_name(client, path, client)
+        return any(name in made.moved for made in self.factory.blueprints.values())
 
     def _terms(self) -> m.TermsForm:
         offer = self.offer
@@ -633,9 +654,10 @@ class LspActor(Actor):
             return m.Close(last.label, last.attempt, last.versions, last.contents)
         version = record.versions[-1]
         path = tuple(version.versions[n.path] for n in self.tree.path_to(client) if n.kind is not NodeKind.STATIC)
-        own = version.points[commitment_name(client, path, client)]
-        lsp = version.points[commitment_name(client, path, self.name)]
+        own = version.points.get(commitment_name(client, path, client))
+        lsp = version.points.get(commitment_name(client, path, self.name))
         if len(record.versions) == 1:
+            assert own is not None and lsp is not None
             blueprint = self.factory.blueprints[version.label]
             script = funding_script(blueprint, self.factory.book).hex()
             points = record.points[f"{client}/{self.name}"]

@@ -125,7 +125,10 @@ class Proposal:
 
 @dataclass(frozen=True)
 class Update:
-    """LSP → client: the next version of ``node`` and of what is below it."""
+    """LSP → client: the next version of ``node`` and of what is below it.
+
+    Both points are missing when this client's channel lives, and moves with its own commitments (D-15).
+    """
 
     label: Label
     node: Name
@@ -133,9 +136,9 @@ class Update:
     """Index of each DW node on the path to ``node`` and below it."""
     contents: Mapping[Name, LeafContents]
     """Of the leaves below ``node``."""
-    commitment_point: Point
+    commitment_point: Point | None
     """The LSP's, for this version."""
-    client_commitment_point: Point
+    client_commitment_point: Point | None
     """The client's, which it gave for this version."""
 
 

@@ -147,6 +147,15 @@ class Terms:
 
 
 @dataclass(frozen=True)
+class MovedCommitment:
+    """A live channel's own present commitment on the output that a version gives it (D-15): the channel signs it."""
+
+    client: str
+    outpoint: Outpoint
+    holder: str
+
+
+@dataclass(frozen=True)
 class Blueprint:
     """All transactions of one version of a factory, parents before children."""
 
@@ -156,6 +165,8 @@ class Blueprint:
     contents: Mapping[str, LeafContents]
     """By the path of the leaf."""
     templates: Mapping[str, Template] = field(repr=False)
+    moved: Mapping[str, MovedCommitment] = field(default_factory=dict)
+    """In place of first commitments, by the same names: those of channels that live, and move with their leaf."""
 
     @cached_property
     def spenders(self) -> Mapping[Outpoint, tuple[str, ...]]:
@@ -176,7 +187,7 @@ class Blueprint:
             template.name
             for template in self.signed_together()
             if party in template.signers and template.holder in ("", party)
-        )
+        ) | {name for name, moved in self.moved.items() if moved.holder == party}
 
     def needs(self, party: str, name: str) -> frozenset[str]:
         """What ``party`` must hold complete before it signs ``name``: the children that it signs too (D-4)."""
@@ -187,7 +198,9 @@ class Blueprint:
             for index in range(len(template.outputs))
             for spender in self.spenders.get(template.outpoint(index), ())
             if spender in kit
-        )
+        ) | {
+            other for other, moved in self.moved.items() if moved.holder == party and moved.outpoint.transaction == name
+        }
 
     def kit_of(self, party: str) -> frozenset[str]:
         """``kit``, computed once for each party."""
@@ -378,14 +391,19 @@ def check_versions(terms: Terms, versions: Mapping[str, int]) -> None:
 
 
 def build(
-    terms: Terms, versions: Mapping[str, int], contents: Mapping[str, LeafContents], party: str | None = None
+    terms: Terms,
+    versions: Mapping[str, int],
+    contents: Mapping[str, LeafContents],
+    party: str | None = None,
+    carried: frozenset[str] = frozenset(),
 ) -> Blueprint:
     """The blueprint of one version of a factory (P1242 'Arity and tree structuring'; D-3, D-4, D-9, D-11, D-12).
 
     ``versions`` gives each DW node's newest index by path, ``contents`` each leaf's. With ``party``, a client, only
-    what hangs on its own path from the root: a client has a part in nothing else. Raises ``InputError`` when they do
-    not fit the tree, hold dust, or when the coins do not cover the funding output; or for a party that is not in the
-    tree.
+    what hangs on its own path from the root: a client has a part in nothing else. ``carried``: clients whose channel
+    lives and moves with its own commitments (D-15); the version makes no first ones for it. Raises ``InputError`` when
+    they do not fit the tree, hold dust, or when the coins do not cover the funding output; or for a party that is not
+    in the tree.
     """
     check_terms(terms)
     check_versions(terms, versions)
@@ -393,9 +411,10 @@ def build(
     versions = {node.path: versions[node.path] for node in terms.tree.nodes() if node.has_counter}
     path = None if party in (None, terms.lsp) else frozenset(node.path for node in terms.tree.path_to(str(party)))
     builder = _Builder(terms, versions, contents, path)
+    builder.carried = carried
     builder.funding()
     builder.node(terms.tree.root, Outpoint(FUNDING, 0), (), "funding")
-    return Blueprint(terms, dict(versions), dict(contents), builder.templates)
+    return Blueprint(terms, dict(versions), dict(contents), builder.templates, builder.moved)
 
 
 def fresh_versions(tree: Tree) -> dict[str, int]:
@@ -409,6 +428,9 @@ class Drafter:
     def __init__(self, terms: Terms) -> None:
         self.terms = terms
         self.templates: dict[str, Template] = {}
+        self.carried: frozenset[str] = frozenset()
+        """Clients whose channel brings its own commitments (D-15)."""
+        self.moved: dict[str, MovedCommitment] = {}
 
     def add(self, template: Template) -> Template:
         """Keep a transaction under its name."""
@@ -454,7 +476,10 @@ class Drafter:
     def on_channel(self, channel: Channel, outpoint: Outpoint, commitments: Mapping[str, str]) -> None:
         """What spends a channel's output: both first commitments, by holder → name, the alternate, the LSP's path."""
         for holder in (channel.client, self.terms.lsp):
-            self.commitment(channel, outpoint, commitments[holder], holder)
+            if channel.client in self.carried:
+                self.moved[commitments[holder]] = MovedCommitment(channel.client, outpoint, holder)
+            else:
+                self.commitment(channel, outpoint, commitments[holder], holder)
         self.payout(outpoint, channel.capacity, "channel", {channel.client: channel.capacity}, "alternate")
         self.expiry(outpoint, self.channel_output(channel))
 

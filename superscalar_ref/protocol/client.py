@@ -164,6 +164,15 @@ def capacity_not_less(client: Client, event: Event) -> bool:
 
 
 @RULES.guard
+def channels_carried(client: Client, event: Event) -> bool:
+    """Whether every channel that lives below the node, and no other, moves with its own commitments (D-15).
+
+    The party has looked which live, and which of them the version carries with what they hold.
+    """
+    return "live" not in dict(event.fields) or names(event, "live") == names(event, "carried")
+
+
+@RULES.guard
 def close_pays_in_full(client: Client, event: Event) -> bool:
     """Whether a close pays at least what the client counts on."""
     return number(event, "balance") >= client.owed

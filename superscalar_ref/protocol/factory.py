@@ -106,6 +106,15 @@ def index_left(factory: Factory, event: Event) -> bool:
 
 
 @RULES.guard
+def channels_carried(factory: Factory, event: Event) -> bool:
+    """Whether every channel that lives below the node, and no other, moves with its own commitments (D-15).
+
+    The party has looked which live, and which of them the version carries with what they hold.
+    """
+    return "live" not in dict(event.fields) or names(event, "live") == names(event, "carried")
+
+
+@RULES.guard
 def active_period_over(factory: Factory, event: Event) -> bool:
     """Whether the active period has passed (blocks since the funding confirmed)."""
     return number(event, "height") >= factory.funded_at + factory.active_blocks

@@ -154,15 +154,17 @@ def with_tasks(signer: Signer, tasks: Iterable[Task]) -> Signer:
 
 
 def sign(
-    tables: Machines, signer: Signer, events: Iterable[tuple[str, Event]]
+    tables: Machines, signer: Signer, events: Iterable[tuple[str, Event]], more: frozenset[str] = frozenset()
 ) -> tuple[Signer, tuple[Action, ...], tuple[Refused, ...]]:
     """Take events of sessions, each with its transaction's name; then sign whatever the rules allow by now.
+
+    ``more``: transactions that another table has made complete, and that are held from now on.
 
     An event that is refused changes nothing and is reported; the others are taken. An event for a transaction that this
     party has no session for is refused as ``SES`` / ``OUT_OF_TURN``.
     """
     sessions = dict(signer.sessions)
-    held, records = signer.held, signer.records
+    held, records = signer.held | more, signer.records
     actions: list[Action] = []
     refused: list[Refused] = []
 
@@ -333,6 +335,13 @@ def deal(tables: Machines, party: Participant, key: str, event: Event) -> tuple[
 def deliver(tables: Machines, party: Participant, events: Iterable[tuple[str, Event]]) -> tuple[Participant, Turn]:
     """Take events of the party's signing sessions, then the steps of its own that these allow."""
     signer, actions, refused = sign(tables, party.signer, events)
+    after, follow = own_steps(tables, replace(party, signer=signer))
+    return after, Turn(actions + follow.actions, refused + follow.refused)
+
+
+def hold(tables: Machines, party: Participant, names: frozenset[str]) -> tuple[Participant, Turn]:
+    """Hold transactions that another table has made complete (D-15), then the steps that these allow."""
+    signer, actions, refused = sign(tables, party.signer, (), names)
     after, follow = own_steps(tables, replace(party, signer=signer))
     return after, Turn(actions + follow.actions, refused + follow.refused)
 

@@ -14,7 +14,7 @@ from superscalar_ref.chain.kernel import KernelLedger
 from superscalar_ref.errors import InputError, ProtocolError
 from superscalar_ref.parties.actor import Actor
 from superscalar_ref.parties.channel_actor import ChannelActor
-from superscalar_ref.parties.channel_leaf import leaf_terms, open_in_leaf
+from superscalar_ref.parties.channel_leaf import open_in_leaf
 from superscalar_ref.parties.channel_relay import Relay, Route
 from superscalar_ref.parties.channel_watch import ChannelWatcher
 from superscalar_ref.parties.store import Store
@@ -253,57 +253,3 @@ def test_a_dying_factory_takes_no_payment() -> None:
     with pytest.raises(ProtocolError, match="no expiry is accepted"):
         mine.offer(1_000_000, hashed(1), mine.limits.latest())
     assert not mine.channel.htlcs
-
-
-@pytest.mark.parametrize(("closer", "complete"), list(product((0, 1), (True, False))))
-def test_a_leaf_is_replaced_with_a_payment_in_flight_and_the_channel_moves_with_it(closer: int, complete: bool) -> None:
-    """The new outpoint is real; the channel closes on it, or on the old one while the move is under way (D-15)."""
-    world = World.start()
-    factory, (mine, theirs) = world.scenes["ann"], world.sides["ann"]
-    old = mine.terms.outpoint
-    mine.offer(2_000_000, hashed(2), mine.limits.latest())
-    theirs.answer = answer_with()
-    world.run()
-    theirs.quiesce()
-    world.run()
-    assert mine.channel.status == theirs.channel.status == "quiescent"
-    before = factory.clients["ann"].counted
-    leaf = factory.tree.leaf_of("ann")
-    factory.update(leaf.path)
-    label = factory.clients["ann"].counted
-    assert label != before
-    new = leaf_terms(factory.lsp, "ann", label, 0, CLOSE_FEE).outpoint
-    assert new == leaf_terms(factory.clients["ann"], "ann", label, 0, CLOSE_FEE).outpoint != old
-    for side in (theirs, mine):
-        side.move(new)
-        world.run()
-    assert mine.channel.outpoints == theirs.channel.outpoints == (old, new)
-    # A payment in between is signed for both.
-    theirs.offer(1_000_000, hashed(3), mine.limits.latest())
-    world.run()
-    if complete:
-        for side in (theirs, mine):
-            side.complete()
-            world.run()
-        assert [list(side.channel.outpoints) for side in (mine, theirs)] == [[new], [new]]
-    mine.answer = answer_with(3)
-    side = (mine, theirs)[closer]
-    if complete:
-        world.exit("ann", factory.lsp)
-    else:
-        _exit_old(world, factory, before)
-    side.force_close()
-    other = world.sides.pop("bob")
-    assert other
-    world.finish()
-    assert (world.paid("ann"), world.paid(LSP)) == (BALANCE + 1_000, INBOUND - 1_000)
-
-
-def _exit_old(world: World, factory: Scene, label: str) -> None:
-    """Publish the leaf state that is not complete on the LSP's side yet."""
-    by = factory.lsp
-    for name in by.factory.blueprints[label].path("ann"):
-        lock = by.factory.templates[name].spends[0].relative_lock or 0
-        if lock > 1:
-            world.ledger.advance(lock - 1)
-        world.ledger.mine([by.complete_transaction(name).serialized])

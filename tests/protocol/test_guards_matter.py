@@ -374,6 +374,25 @@ def purchase_forgotten(tables: Machines) -> World:
     return world
 
 
+def stranded_channel(tables: Machines) -> World:
+    """A client's channel lives, and the next version signs a first commitment for it that nobody would revoke."""
+    world = impatient(tables, ("A",)).active()
+    facts = {"live": frozenset({"A"}), "carried": frozenset()}
+    kit = frozenset({"state:r@1"})
+    world.live("A", Event.of("update_proposal", LSP, version="1", balance=BALANCE, capacity=9, kit=kit, **facts))
+    demand(world.status("A") == "active", "A agreed to a second commitment of its channel, which is never revoked")
+    return world
+
+
+def stranded_by_the_lsp(tables: Machines) -> World:
+    world = impatient(tables, ("A",)).active()
+    plan = world.plan_update("r")
+    facts = {"live": frozenset({"A"}), "carried": frozenset()}
+    world.live(LSP, world.plan_event("begin_update", plan, node="r", concerned=plan.concerned, **facts))
+    demand(world.factory.status == "active", "the LSP proposed a second commitment of a channel that lives")
+    return world
+
+
 def link_counted(tables: Machines) -> World:
     world = impatient(tables, ("A",)).active()
     held = frozenset({"state:r@0"})
@@ -896,6 +915,7 @@ SCENES: dict[str, dict[str, Scene]] = {
         "version_is_newer": same_version_twice,
         "balance_not_less": poorer("update_proposal"),
         "capacity_not_less": purchase_forgotten,
+        "channels_carried": stranded_channel,
         "persist_pending": remembered_life,
         "send_agreement": whole_life,
     },
@@ -969,7 +989,12 @@ SCENES: dict[str, dict[str, Scene]] = {
         "note_height": dying_too_early,
         "persist_status": remembered_life,
     },
-    "FAC-10": {"index_left": no_index_left, "persist_pending": whole_life, "send_update": whole_life},
+    "FAC-10": {
+        "index_left": no_index_left,
+        "channels_carried": stranded_by_the_lsp,
+        "persist_pending": whole_life,
+        "send_update": whole_life,
+    },
     "FAC-11": {"same_plan": another_plan("r"), "note_agreement": whole_life},
     "FAC-12": {
         "every_client_agreed": one_has_not_agreed("r"),

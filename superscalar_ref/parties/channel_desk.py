@@ -1,0 +1,259 @@
+"""The live channels of one party of a factory: they follow whatever becomes of the leaf that they are in (D-15).
+
+Laws of this module:
+
+* Nothing is decided here: what a channel may do is in ``spec/machines/channel.toml``, what a factory may do in its own
+  tables. This module tells each what the other has done, as often as it likes: what was done before changes nothing.
+* A leaf's state is signed when the channel's own commitment on it is held: to the signing session it is a child like
+  any other (D-4). The channel is told that a state is complete only when the party counts on it, poison and all.
+* A channel's message is a message of its party: the same wire, the same outbox.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+
+from superscalar_ref.bitcoin.transaction import Transaction
+from superscalar_ref.parties import channel_messages as c
+from superscalar_ref.parties.actor import Actor, Outbox
+from superscalar_ref.parties.channel_actor import ChannelActor
+from superscalar_ref.parties.channel_leaf import open_in_leaf
+from superscalar_ref.parties.store import Store
+from superscalar_ref.protocol.blueprint import LeafContents
+from superscalar_ref.protocol.client import Client
+from superscalar_ref.protocol.htlc_limits import HtlcLimits
+from superscalar_ref.protocol.transaction import Kind, Role, Template
+
+_SIGNED = ("updating", "update_signing")
+"""States of a life in which a version is being signed."""
+_AT_REST = ("active", "dying")
+_LIVES = ("live", "quiescent", "moving", "closing")
+
+
+class ChannelDesk:
+    """One party's channels."""
+
+    def __init__(
+        self,
+        actor: Actor,
+        limits: Callable[[str], HtlcLimits],
+        *,
+        depth: int,
+        lsp_reserve_sat: int = 0,
+        close_fee_sat: int = 0,
+    ) -> None:
+        """The channels of ``actor``; ``limits`` gives those of a client's channel."""
+        self.actor = actor
+        self.limits = limits
+        self.depth = depth
+        self.lsp_reserve_sat = lsp_reserve_sat
+        self.close_fee_sat = close_fee_sat
+        self.sides: dict[str, ChannelActor] = {}
+        """Client → this party's side of its channel in its leaf."""
+        self._asked: set[str] = set()
+        """Clients in whose channel this party has asked for quiet."""
+        actor.desk = self
+
+    # -- opening -------------------------------------------------------------------------------------------------------
+
+    def open(self, client: str, store: Store | None = None) -> ChannelActor:
+        """Open a client's channel in the version that this party counts on, or take it up where ``store`` has it.
+
+        Raises ``InputError`` when this party does not hold its first commitment complete.
+        """
+        side = open_in_leaf(
+            self.actor,
+            client,
+            self._counted(),
+            store or self.actor.store,
+            self.limits(client),
+            depth=self.depth,
+            lsp_reserve_sat=self.lsp_reserve_sat,
+            close_fee_sat=self.close_fee_sat,
+        )
+        self.sides[client] = side
+        self._hold()
+        return side
+
+    # -- messages ------------------------------------------------------------------------------------------------------
+
+    def takes(self, raw: bytes) -> bool:
+        """Whether a message is for one of these channels."""
+        return c.channel_of(raw) in {side.terms.name for side in self.sides.values()}
+
+    def receive(self, sender: str, raw: bytes) -> None:
+        """Take a message for a channel; what that gives goes to the party's outbox."""
+        side = next(side for side in self.sides.values() if side.terms.name == c.channel_of(raw))
+        side.height = self.actor.height
+        self._post(side.receive(sender, raw))
+
+    def act(self, client: str, step: Callable[[ChannelActor], Outbox]) -> Outbox:
+        """Take an own step in a client's channel; what it gives, and what follows. Raises as the step does."""
+        self.actor.outbox = Outbox()
+        self._post(step(self.sides[client]))
+        self.follow()
+        return self.actor.outbox
+
+    def _post(self, given: Outbox) -> None:
+        outbox = self.actor.outbox
+        outbox.messages += given.messages
+        outbox.broadcasts += given.broadcasts
+        outbox.alerts += given.alerts
+
+    # -- what the factory does, and what that is to a channel ----------------------------------------------------------
+
+    def follow(self) -> None:
+        """Take every step that the versions of the factory ask of the channels, and the other way round."""
+        seen = None
+        while seen != (now := (self.actor.party.life, {name: side.channel for name, side in self.sides.items()})):
+            seen = now
+            self._hold()
+            for client, side in self.sides.items():
+                if side.channel.synced and side.channel.status in _LIVES:
+                    self._follow(client, side)
+
+    def _follow(self, client: str, side: ChannelActor) -> None:
+        channel, life = side.channel, self.actor.party.life
+        if life.status in _SIGNED:
+            wanted = self._place(self._pending(), client)
+            if wanted and wanted not in channel.outpoints:
+                self._towards(client, side, wanted)
+        elif life.status in _AT_REST:
+            if channel.status == "quiescent" and client in self._asked:
+                self._asked.discard(client)
+                self._post(side.resume())
+            elif len(channel.outpoints) > 1:
+                self._settle(client, side)
+
+    def _towards(self, client: str, side: ChannelActor, wanted: str) -> None:
+        """A version that is being signed gives the channel another outpoint: be quiet, then move."""
+        if side.channel.status == "quiescent":
+            self._asked.discard(client)
+            self._post(side.move(wanted))
+        elif side.channel.status == "live" and not side.wants_quiet:
+            self._asked.add(client)
+            self._post(side.quiesce())
+
+    def _settle(self, client: str, side: ChannelActor) -> None:
+        """The newest outpoint is of the version that counts, or of one that is given up."""
+        channel, me = side.channel, self.actor.name
+        newest = channel.outpoints[-1]
+        if newest == self._place(self._counted(), client):
+            if channel.moved == channel.both and me not in channel.left and channel.status == "live":
+                self._post(side.complete(held=True))
+        elif me not in channel.given_up and not self._signed(client, newest):
+            self._post(side.abandon(newest, signed=False))
+
+    def _pending(self) -> str:
+        life = self.actor.party.life
+        return str(getattr(self.actor, "label", "")) if isinstance(life, Client) else life.pending
+
+    def _counted(self) -> str:
+        life = self.actor.party.life
+        return str(getattr(self.actor, "counted", "")) if isinstance(life, Client) else life.version
+
+    def _place(self, label: str, client: str) -> str:
+        """The outpoint of a client's channel in a version; empty when this party knows no such version."""
+        return self.actor.factory.channel_place(label, client)[0] if label in self.actor.factory.blueprints else ""
+
+    def _signed(self, client: str, outpoint: str) -> bool:
+        """Whether this party has ever let go of a signature that makes an outpoint (D-7)."""
+        archive, records = self.actor.factory, self.actor.party.signer.records
+        for label in archive.blueprints:
+            blueprint = archive.blueprints[label]
+            if not blueprint.versions or archive.channel_place(label, client)[0] != outpoint:
+                continue
+            state = archive.realised[blueprint.path(client)[-1]]
+            spent = str(state.template.spends[0].outpoint)
+            if (spent, state.template.slot, state.sighash.hex()) in records:
+                return True
+        return False
+
+    # -- what the channels are to the factory --------------------------------------------------------------------------
+
+    def live(self, clients: frozenset[str]) -> frozenset[str]:
+        """Names of the channels of these clients that live."""
+        return frozenset(client for client in clients if client in self.sides)
+
+    def carried(self, contents: Mapping[str, LeafContents], clients: frozenset[str]) -> frozenset[str]:
+        """Those of them to which leaves with these contents give an output that holds exactly what they hold."""
+        tree = self.actor.factory.terms.tree
+        return frozenset(
+            client
+            for client in self.live(clients)
+            if contents[tree.leaf_of(client).path].channel_of(client).capacity * 1000
+            == self.sides[client].channel.capacity_msat
+        )
+
+    def closes(self, template: Template) -> bool:
+        """Whether a live channel says what becomes of a commitment, or of its sweep."""
+        templates = self.actor.factory.templates
+        if template.kind is Kind.SWEEP:
+            template = templates[template.spends[0].outpoint.transaction]
+        if template.kind is not Kind.COMMITMENT:
+            return False
+        spent = template.spends[0].outpoint
+        output = templates[spent.transaction].outputs[spent.index]
+        of_leaf = templates[spent.transaction].kind is Kind.STATE
+        return of_leaf and output.role is Role.CHANNEL and output.owner in self.sides
+
+    def transaction(self, name: str) -> Transaction | None:
+        """A channel's own newest commitment under the name that a version has for it, complete.
+
+        None for what is no commitment of these channels. Raises ``InputError`` when the channel has left that version:
+        what was its commitment there is revoked.
+        """
+        for client, outpoint, names in self._places():
+            if names[self.actor.name] == name:
+                return self.sides[client].own_transaction(outpoint)
+        return None
+
+    def _places(self) -> Iterator[tuple[str, str, Mapping[str, str]]]:
+        """For each channel and version: client, outpoint, holder → name of the commitment."""
+        archive = self.actor.factory
+        for client in self.sides:
+            for label, blueprint in archive.blueprints.items():
+                if blueprint.versions:
+                    yield client, *archive.channel_place(label, client)
+
+    def _hold(self) -> None:
+        """The factory holds the commitments that the channels have on outpoints of versions (D-4, D-16)."""
+        actor = self.actor
+        if actor.archive is None:
+            return
+        moved = {name for blueprint in actor.factory.blueprints.values() for name in blueprint.moved}
+        here = {
+            names[actor.name]
+            for client, outpoint, names in self._places()
+            if outpoint in self._held_by(self.sides[client]) and names[actor.name] in moved
+        }
+        signer = actor.party.signer
+        if moved & signer.held - here:
+            actor.party = replace(actor.party, signer=replace(signer, held=signer.held - (moved - here)))
+        if here - actor.held:
+            actor.hold(frozenset(here))
+
+    @staticmethod
+    def _held_by(side: ChannelActor) -> tuple[str, ...]:
+        """Outpoints on which this side holds its newest commitment."""
+        channel = side.channel
+        held = side.own.signatures.keys() if side.own is not None else ()
+        return tuple(outpoint for outpoint in channel.outpoints if outpoint in held)
+
+    # -- after silence -------------------------------------------------------------------------------------------------
+
+    def connect(self) -> Outbox:
+        """Begin a connection in each channel."""
+        return self._each(lambda side: side.connect())
+
+    def retry(self) -> Outbox:
+        """Connect again where something that was sent may have been lost."""
+        return self._each(lambda side: side.retry())
+
+    def _each(self, step: Callable[[ChannelActor], Outbox]) -> Outbox:
+        self.actor.outbox = Outbox()
+        for side in self.sides.values():
+            self._post(step(side))
+        self.follow()
+        return self.actor.outbox
