@@ -5,8 +5,11 @@ late, doubled or never, and clients that computed another plan. Both meet a chai
 taken back while it is less deep than ``DEPTH``. A party looks at the chain whenever it likes, and is then told of every
 confirmed transaction in its order, as the core tells it.
 
-Ghosts record what is true: who agreed to what, who holds what, what is on the chain. Not searched here: crashes (the
-ceremonies and the games have them), fees, and reorgs of more than the newest transaction.
+A party may crash between any two effects of a step, and starts again with what was durable by then: with its life as it
+was when a ``persist`` was last done, and with every signature that it has stored.
+
+Ghosts record what is true: who agreed to what, who holds what, what is on the chain. Not searched here: fees, and
+reorgs of more than the newest transaction.
 """
 
 from __future__ import annotations
@@ -17,8 +20,8 @@ from typing import Any
 
 from superscalar_ref.check.ceremony import Ceremonies
 from superscalar_ref.check.meter import Meter
-from superscalar_ref.errors import ProtocolError, Refused
-from superscalar_ref.machine.step import BoundMachine, step
+from superscalar_ref.errors import ProtocolError
+from superscalar_ref.machine.step import BoundMachine, chosen, outcome
 from superscalar_ref.machine.types import Action, Event
 from superscalar_ref.protocol.client import Client, Limits
 from superscalar_ref.protocol.factory import Factory
@@ -36,11 +39,11 @@ _HEIGHTS = (5, 15, 25)
 """A height in the active period, one after it, one after the end."""
 TERMS, COUNTS, LEFT_OUT = "P-TERMS-CHECKED", "P-COUNTS-WHAT-IT-HOLDS", "P-NOBODY-LEFT-OUT"
 FINAL, CLOCK, ACCOUNT, ENDS = "P-FINAL-IS-FINAL", "P-BY-THE-CLOCK", "P-ACCOUNT-TRUE", "P-LIFE-ENDS"
-INDEX = "P-INDEX-LEFT"
+INDEX, CRASH = "P-INDEX-LEFT", "P-CRASH-FORGETS-NOTHING"
 _STUCK = "no way leads to the end of this life any more"
 _BURIED, _SPENT, _GO_BY = "a block is mined on top", "an output is spent", "the blocks go by, to"
 _MINES = (_BURIED, _SPENT)
-PROPERTIES = (TERMS, COUNTS, LEFT_OUT, INDEX, FINAL, CLOCK, ACCOUNT, ENDS)
+PROPERTIES = (TERMS, COUNTS, LEFT_OUT, INDEX, FINAL, CLOCK, ACCOUNT, ENDS, CRASH)
 """What is decided here."""
 
 _FINAL_CLIENT, _FINAL_LSP = frozenset({"swept", "paid", "left"}), frozenset({"closed", "resolved", "aborted"})
@@ -79,6 +82,10 @@ class Lived:
     """A life, and what is true beside it."""
 
     life: Client | Factory
+    disk: Client | Factory
+    """Its life as a crash leaves it."""
+    known: frozenset[tuple[str, str]] = frozenset()
+    """What it was told of the chain, as a crash leaves it."""
     held: frozenset[str] = frozenset()
     chain: Chain = field(default_factory=Chain)
     agreed: frozenset[tuple[str, str]] = frozenset()
@@ -172,13 +179,11 @@ def explore(
     limits = Limits(ceiling=10, margin=1, life=10, depth=DEPTH, reaction=2)
     tree = grow(Shape.of((2,), leaf_k=1), CLIENTS)
     odometer = Odometer.new(tree, STATES)
+    guest = Client("invited", CLIENT, LSP, limits)
+    host = Factory("gathering", LSP, frozenset(CLIENTS), DEPTH, ACTIVE, odometer=odometer)
     lives: tuple[tuple[Lived, Callable[[Lived], Iterator[Move]], frozenset[str]], ...] = (
-        (Lived(Client("invited", CLIENT, LSP, limits)), _ClientMoves(client), _FINAL_CLIENT),
-        (
-            Lived(Factory("gathering", LSP, frozenset(CLIENTS), DEPTH, ACTIVE, odometer=odometer)),
-            _LspMoves(factory),
-            _FINAL_LSP,
-        ),
+        (Lived(guest, guest), _ClientMoves(client), _FINAL_CLIENT),
+        (Lived(host, host), _LspMoves(factory), _FINAL_LSP),
     )
     every = []
     for start, moves, final in lives:
@@ -223,54 +228,58 @@ def _search(
     until: frozenset[str],
     meter: Meter | None,
 ) -> Ceremonies:
-    ways: dict[Lived, tuple[Lived, str] | None] = {start: None}
-    before: dict[Lived, list[Lived]] = {start: []}
-    depths = {start: 0}
-    broken: dict[str, Lived] = {}
-    seen: dict[str, Lived] = {}
-    edges = 0
+    numbers = {start: 0}
     queue = [start]
-    for here in queue:
+    ways: list[tuple[int, str]] = [(-1, "")]
+    before: list[list[int]] = [[]]
+    depths = [0]
+    broken: dict[str, int] = {}
+    seen: dict[str, int] = {}
+    edges = 0
+    for place, here in enumerate(queue):
         if here.broken[0]:
-            broken.setdefault(here.broken[0], here)
+            broken.setdefault(here.broken[0], place)
             if here.broken[0] in until:
                 break
             continue
         for name in _examples(here, final):
-            seen.setdefault(name, here)
+            seen.setdefault(name, place)
         for says, after in moves(here):
             edges += 1
-            if after not in ways:
-                ways[after], before[after], depths[after] = (here, says), [], depths[here] + 1
+            number = numbers.setdefault(after, len(queue))
+            if number == len(queue):
                 queue.append(after)
-            before[after].append(here)
+                ways.append((place, says))
+                before.append([])
+                depths.append(depths[place] + 1)
+            before[number].append(place)
     if not until & broken.keys():
         # Backwards from every end: whoever is not met has no way to one.
-        ending = [scene for scene in queue if scene.life.status in final]
+        ending = [place for place, scene in enumerate(queue) if scene.life.status in final]
         met = set(ending)
-        for scene in ending:
-            for earlier in before[scene]:
+        for place in ending:
+            for earlier in before[place]:
                 if earlier not in met:
                     met.add(earlier)
                     ending.append(earlier)
-        stuck = next((scene for scene in queue if scene not in met and not scene.broken[0]), None)
+        stuck = next((n for n, scene in enumerate(queue) if n not in met and not scene.broken[0]), None)
         if stuck is not None:
             broken[ENDS] = stuck
     if meter is not None:
-        meter.add(len(ways), edges, max(depths.values()))
+        meter.add(len(queue), edges, max(depths))
 
-    def story(scene: Lived) -> tuple[str, ...]:
+    def story(place: int) -> tuple[str, ...]:
         # Told from its end: what is wrong comes last.
-        way = [scene.broken[1]] if scene.broken[1] else []
-        while (one := ways[scene]) is not None:
-            scene, says = one
+        way = [queue[place].broken[1]] if queue[place].broken[1] else []
+        while place:
+            place, says = ways[place]
             way.append(says)
         return tuple(reversed(way))
 
     return Ceremonies(
-        len(ways),
+        len(queue),
         edges,
-        max(depths.values()),
+        max(depths),
         {name: (*story(scene), *((_STUCK,) if name == ENDS else ())) for name, scene in broken.items()},
         {name: story(scene) for name, scene in seen.items()},
     )
@@ -280,6 +289,8 @@ def _examples(here: Lived, final: frozenset[str]) -> Iterator[str]:
     life = here.life
     if here.chain.reorgs:
         yield FINAL
+    if life != here.disk:
+        yield CRASH
     if life.status in final and here.chain.stages:
         yield ENDS
     if isinstance(life, Client):
@@ -298,16 +309,44 @@ def _examples(here: Lived, final: frozenset[str]) -> Iterator[str]:
             yield INDEX
 
 
+_SAYS_AGAIN = frozenset({"join", "update_aborted"})
+"""What a party may tell others before its own state is durable: its keys come from its seed, and it gives up again."""
+
+
 def _try(machine: BoundMachine[Any], here: Lived, event: Event) -> tuple[Lived, tuple[Action, ...]] | None:
     """The life after an event; None when its table refuses it."""
-    try:
-        stepped = step(machine, replace(here.life, held=here.held), event)
-    except Refused:
+    if not machine.candidates(here.life.status, event.name):
         return None
+    seen = replace(here.life, held=here.held)
+    bound = chosen(machine, seen, event)
+    if bound is None:
+        return None
+    stepped = outcome(bound, seen, event)
     life = replace(stepped.context, held=frozenset())
-    # The number of an attempt tells this search nothing.
-    life = replace(life, attempt=1) if isinstance(life, Factory) else life
-    return replace(here, life=life), stepped.actions
+    disk = here.disk
+    for action in stepped.actions:
+        if action.kind == "persist":
+            disk = life
+        elif action.kind in ("send", "broadcast", "open") and action.name not in _SAYS_AGAIN and disk != life:
+            here = _break(here, CRASH, f"a crash after '{action.kind} {action.name}' makes {life.me} forget it")
+    if isinstance(life, Factory) and life.attempt > 1:
+        # The number of an attempt tells this search nothing but that it is another.
+        disk = replace(life, attempt=1) if disk == life else disk
+        life = replace(life, attempt=1)
+    return replace(here, life=life, disk=disk), stepped.actions
+
+
+def _crash(here: Lived) -> Iterator[Move]:
+    """The party stops, and starts again with what was durable."""
+    life, disk = here.life, here.disk
+    if life == disk and here.known == here.chain.told:
+        return
+    after = replace(here, life=disk, chain=replace(here.chain, told=here.known))
+    if life.version != disk.version:
+        after = _break(after, CRASH, f"it counted on version {life.version or 'none'}, and has forgotten it")
+    if life.status == "exiting" != disk.status and here.chain.newest in ("", "funding"):
+        after = _break(after, CRASH, "it had begun to exit, and has forgotten it")
+    yield f"{life.me} crashes and starts again", after
 
 
 def _the(stage: str) -> str:
@@ -329,8 +368,9 @@ def _looks(machine: BoundMachine[Any], here: Lived, events: dict[str, tuple[str,
             after = _try(machine, here, Event.of(name, "chain", **fields))
             if after is None:
                 continue
-            here = after[0]
             chain = replace(chain, told=chain.told | {(stage, name)})
+            durable = any(action.kind == "persist" for action in after[1])
+            here = replace(after[0], known=chain.told) if durable else after[0]
             if here.life.status in final and chain.left and stage not in ("close", "alternate"):
                 here = _break(here, FINAL, f"{me} is done, and an output is left that it has not settled")
     return replace(here, chain=chain)
@@ -356,14 +396,16 @@ def _blocks(here: Lived, events: dict[str, tuple[str, ...]]) -> Iterator[Move]:
 
 def _alike(here: Lived) -> Lived:
     """The same, without what is signed: nothing more is, and no row that the chain causes asks for it."""
-    life = here.life
     nobody: frozenset[str] = frozenset()
-    alike: Client | Factory
-    if isinstance(life, Client):
-        alike = Client(life.status, CLIENT, LSP, life.limits, version="0", newest_agreed="0")
-    else:
-        alike = replace(life, pending="", concerned=nobody, to_sign=nobody, complete=nobody, kit=nobody, agreed=nobody)
-    return replace(here, life=alike, held=nobody, over=True, agreed=frozenset(), kits=frozenset())
+
+    def alike(life: Client | Factory) -> Client | Factory:
+        if isinstance(life, Client):
+            return Client(life.status, CLIENT, LSP, life.limits, version="0", newest_agreed="0")
+        return replace(life, pending="", concerned=nobody, to_sign=nobody, complete=nobody, kit=nobody, agreed=nobody)
+
+    return replace(
+        here, life=alike(here.life), disk=alike(here.disk), held=nobody, over=True, agreed=frozenset(), kits=frozenset()
+    )
 
 
 @dataclass(frozen=True)
@@ -379,6 +421,7 @@ class _ClientMoves:
         if not here.over:
             yield from self._signing(here, life)
         yield from self._chain(here, life)
+        yield from _crash(here)
 
     def _event(self, here: Lived, says: str, event: Event) -> Iterator[Move]:
         after = _try(self.machine, here, event)
@@ -494,6 +537,7 @@ class _LspMoves:
             yield from self._messages(here, life)
             yield from self._own(here, life)
         yield from self._chain(here, life)
+        yield from _crash(here)
 
     def _event(self, here: Lived, says: str, event: Event) -> Iterator[Move]:
         try:

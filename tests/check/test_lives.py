@@ -82,6 +82,35 @@ def test_each_row_that_follows_the_chain_is_missed(design: Design, identity: str
     assert breaks in searched(without, breaks).broken
 
 
+@pytest.mark.parametrize(
+    ("identity", "effects"),
+    [
+        ("CLI-3", ("send_kit_complete", "count_version")),
+        ("CLI-5", ("send_agreement", "persist_pending")),
+        ("CLI-8", ("send_agreement",)),
+        ("CLI-10", ("drop_pending",)),
+        ("FAC-8", ("broadcast_funding", "persist_status")),
+        ("FAC-10", ("send_update", "persist_pending")),
+        ("FAC-26", ("next_attempt", "send_begin", "open_sessions")),
+    ],
+)
+def test_a_crash_between_two_effects_is_missed(design: Design, identity: str, effects: tuple[str, ...]) -> None:
+    """What leaves a party leaves when its own state is durable; without that order, or that effect, it forgets."""
+    whole = design.specification
+    tables = tuple(
+        replace(
+            table,
+            transitions=tuple(
+                replace(row, effects=effects) if row.id == identity else row for row in table.transitions
+            ),
+        )
+        for table in whole.machines
+    )
+    other = replace(design, specification=replace(whole, machines=tables))
+    way = searched(other, lives.CRASH).broken[lives.CRASH]
+    assert "forg" in way[-1]
+
+
 def test_what_no_search_misses_is_named_with_the_test_that_does(design: Design) -> None:
     from pathlib import Path
 
