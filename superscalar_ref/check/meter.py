@@ -60,6 +60,10 @@ class Meter:
         """End the search in every process that counts here, at its next addition."""
         self.numbers[_STOPPED] = 1
 
+    def go_on(self) -> None:
+        """Let a next search begin: nobody is left whom ``stop`` was for."""
+        self.numbers[_STOPPED] = 0
+
 
 def _peak() -> int:
     # Linux counts in KiB, macOS in bytes.

@@ -3,18 +3,33 @@
 A transition is taken apart: each of its guards is dropped, then each effect, then the transition itself. A constraint
 is dropped (and every lock becomes as short as the others allow), a rule of the strategy is dropped. What is lost is the
 first property that breaks, or a ``sometimes`` that has no example any more: nothing goes wrong if nothing goes on.
+
+Laws of this module:
+
+* Searches come in a fixed order, the cheapest that show money first, and end at the first loss.
+* A search that reads nothing of what was taken away is not repeated; neither are games whose scenes, transactions and
+  locks are all what they were.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from superscalar_ref.check.judge import KNOWN, SOMETIMES, Design, judge
+from superscalar_ref.check.configurations import Values, tight_values
+from superscalar_ref.check.explore import Explorer
+from superscalar_ref.check.judge import KNOWN, SOMETIMES, Design, Job, jobs
+from superscalar_ref.check.meter import Meter
+from superscalar_ref.check.running import run_jobs
+from superscalar_ref.check.variants import Search
 from superscalar_ref.check.verdict import Verdict
+from superscalar_ref.check.world import LSP, Offer, World
 from superscalar_ref.errors import InputError, SuperscalarError
+from superscalar_ref.protocol.transaction import Template
 from superscalar_ref.spec.location import spec_directory
 from superscalar_ref.spec.source import Place, read_document
 from superscalar_ref.spec.table import Patch, Variant
@@ -102,31 +117,102 @@ def unnoticed(design: Design, identity: str, directory: Path | None = None) -> s
 
 
 @dataclass(frozen=True)
-class Whole:
-    """What the design does before anything is taken away."""
+class _Seen:
+    """What the games of a job are about: where two of these are equal, so are all verdicts."""
 
-    idle: frozenset[str]
-    """Properties of which it has no example: a small configuration does not have one of each."""
-    reached: frozenset[str]
-    """States of their lives that a client and the LSP reach."""
-
-
-def whole(design: Design, cores: int = 1) -> Whole:
-    """What to compare with."""
-    idle = frozenset(verdict.property for verdict in judge(design, KNOWN, cores=cores) if not verdict.examples)
-    return Whole(idle, design.reached())
+    values: Values
+    scenes: tuple[object, ...]
+    catalog: Mapping[str, Template]
+    offers: tuple[tuple[Offer, frozenset[str], int], ...]
+    statuses: frozenset[str] = field(compare=False)
+    """The states of its life that the hero reaches, as ``client: updating``."""
 
 
-def reason(removal: Removal, before: Whole, cores: int = 1) -> Reason:
-    """Judge every property without the thing that is taken away, and compare with the whole design ``before``."""
-    if removal.design is None:
-        return Reason(removal, None, ())
-    verdicts = judge(removal.design, KNOWN, cores=cores)
-    broken = [verdict for verdict in verdicts if verdict.trace is not None]
-    # The plainest loss first: money, then the rest in the order of KNOWN.
-    broken.sort(
-        key=lambda verdict: (not verdict.trace.rounds if verdict.trace else True, KNOWN.index(verdict.property))
+def _seen(design: Design, job: Job) -> _Seen:
+    assert job.configuration is not None
+    values = tight_values(design.specification.parameters, job.configuration, dict(job.choices))
+    world = World(job.configuration, values, job.hero, design.plot)
+    scenes = [reached.scene for reached in Explorer(world, design.tables()).run().scenes]
+    role = "factory" if job.hero == LSP else "client"
+    return _Seen(
+        values,
+        tuple(scene.key for scene in scenes),
+        world.catalog,
+        tuple((offer, offer.kit, offer.owed) for offer in world.offers()),
+        frozenset(f"{role}: {scene.party.life.status}" for scene in scenes),
     )
-    idle = [v.property + SOMETIMES for v in verdicts if not v.examples and v.property not in before.idle]
-    idle += [f"the state '{name}'" for name in sorted(before.reached - removal.design.reached())]
-    return Reason(removal, broken[0] if broken else None, tuple(idle))
+
+
+class Whole:
+    """What the design does before anything is taken away, to compare with; found out where somebody asks."""
+
+    def __init__(self, design: Design, cores: int = 1, meter: Meter | None = None) -> None:
+        self.design = design
+        self.cores = cores
+        self.meter = meter or Meter()
+        self.jobs = jobs(design, KNOWN)
+        self.seen = {job: _seen(design, job) for job in self.jobs if job.configuration is not None}
+
+    @cached_property
+    def verdicts(self) -> dict[Job, list[Verdict]]:
+        """What each job says."""
+        search = Search(self.design, KNOWN)
+        found = run_jobs(search, list(enumerate(self.jobs)), self.cores, True, self.meter)
+        return {self.jobs[number]: verdicts for number, verdicts in found}
+
+
+def _order(job: Job) -> tuple[int, bool]:
+    """The LSP's games are cheaper than a client's, a life cheaper than the ceremonies; other words come last."""
+    if job.configuration is None:
+        return (1 if job.search == "lives" else 2), False
+    return (0 if job.default else 3), job.hero != LSP
+
+
+def reason(removal: Removal, whole: Whole) -> Reason:
+    """Judge what can have changed without the thing that is taken away, up to the first loss."""
+    design, before = removal.design, whole.design.specification
+    if design is None:
+        return Reason(removal, None, ())
+    tables = {machine.name for machine in before.machines if machine != design.specification.machine(machine.name)}
+    strategy = design.strategy != whole.design.strategy
+    games = bool(tables & _READS["games"]) or design.specification.parameters != before.parameters
+    todo: list[Job] = []
+    gone: set[str] = set()
+    for job in sorted(jobs(design, KNOWN), key=_order):
+        if job.configuration is None:
+            if tables & _READS[job.search]:
+                todo.append(job)
+        elif strategy:
+            todo.append(job)
+        elif games:
+            seen, old = _seen(design, job), whole.seen.get(job)
+            if seen != old:
+                todo.append(job)
+            if old is not None and job.default:
+                gone |= old.statuses - seen.statuses
+    # What a strategy is not prescribed for cannot change.
+    search = Search(design, ("P-STRATEGY-WINS",) if strategy else KNOWN)
+    found: list[Verdict] = []
+    with closing(run_jobs(search, list(enumerate(todo)), whole.cores, True, whole.meter)) as results:
+        for _, verdicts in results:
+            found += verdicts
+            broken = [verdict for verdict in verdicts if verdict.trace is not None]
+            if broken:
+                return Reason(removal, broken[0], ())
+    idle = _idle(whole, todo, found) if todo else []
+    return Reason(removal, None, (*idle, *(f"the state '{name}'" for name in sorted(gone))))
+
+
+_READS = {"lives": {"client", "factory"}, "ceremonies": {"session"}, "games": {"client", "factory", "session"}}
+"""The tables that each search steps through."""
+
+
+def _idle(whole: Whole, again: Sequence[Job], found: Sequence[Verdict]) -> list[str]:
+    """The properties that had an example, and have none any more."""
+    asked = {verdict.property for verdict in found}
+    left = {verdict.property for verdict in found if verdict.examples}
+    if asked <= left:
+        return []
+    had = {v.property for verdicts in whole.verdicts.values() for v in verdicts if v.examples}
+    left |= {v.property for job in whole.jobs if job not in again for v in whole.verdicts[job] if v.examples}
+    return [name + SOMETIMES for name in KNOWN if name in asked & had - left]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, TypeVar
 
 from superscalar_ref.check.meter import Meter
@@ -19,7 +19,7 @@ _here: list[Meter] = []
 
 def run_jobs(
     work: Callable[[J, Meter], R], todo: Sequence[tuple[int, J]], cores: int, in_order: bool, meter: Meter
-) -> Iterator[tuple[int, R]]:
+) -> Generator[tuple[int, R], None, None]:
     """Yield the number and the result of each job, as they are finished, or ``in_order``.
 
     ``meter.watch`` is called again and again; what it raises, and whoever stops listening, ends what all processes of
@@ -55,6 +55,7 @@ def run_jobs(
         raise
     finally:
         pool.shutdown(cancel_futures=True)
+        meter.go_on()
 
 
 def _begin(numbers: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -105,13 +106,14 @@ def changed(design: Design, variant: Variant) -> tuple[Design, tuple[str, ...]]:
 
 
 @dataclass(frozen=True)
-class _Search:
-    """What is done for each job of a variant."""
+class Search:
+    """What is done for each job of a wrong design: it is searched up to its first loss."""
 
     design: Design
     properties: tuple[str, ...]
 
     def __call__(self, job: Job, meter: Meter) -> list[Verdict]:
+        """As ``run_job``."""
         return run_job(self.design, job, self.properties, True, meter)
 
 
@@ -124,10 +126,11 @@ def judge_variant(design: Design, variant: Variant, cores: int = 1, meter: Meter
     properties = (variant.breaks,) if variant.breaks else KNOWN
     todo = list(enumerate(jobs(wrong, properties)))
     found: list[Verdict] = []
-    for _, verdicts in run_jobs(_Search(wrong, properties), todo, cores, True, meter or Meter()):
-        found += verdicts
-        if any(verdict.trace is not None for verdict in verdicts):
-            break
+    with closing(run_jobs(Search(wrong, properties), todo, cores, True, meter or Meter())) as results:
+        for _, verdicts in results:
+            found += verdicts
+            if any(verdict.trace is not None for verdict in verdicts):
+                break
     outcome = Outcome(variant, tuple(merge(found)), "", remarks)
     return replace(outcome, problem=problem(variant, outcome.trace))
 

@@ -108,7 +108,7 @@ def _baseline(args: argparse.Namespace, specification: Specification) -> int:
     kept = Kept(args.resume, digest(args.spec)) if args.resume else None
     if kept is not None and kept.stale:
         print(f"{kept.path} was of other tables or other code: nothing of it is used.", file=sys.stderr)
-    teller = _Teller(args.progress or (sys.stderr.isatty() and not args.json))
+    teller = Teller(args.progress or (sys.stderr.isatty() and not args.json))
     unfinished = None
     try:
         verdicts = judge(design, wanted, teller, args.cores, seconds=args.seconds, kept=kept)
@@ -184,7 +184,7 @@ def _undecided(args: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
         print(_line(row))
 
 
-class _Teller:
+class Teller:
     """Says how far a run is."""
 
     def __init__(self, loud: bool) -> None:
@@ -193,6 +193,7 @@ class _Teller:
         self.line = ""
 
     def __call__(self, progress: Progress) -> None:
+        """Hear how far a run is."""
         self.last = progress
         self.say(f"{progress.done} of {progress.jobs} jobs", progress.count, progress.seconds, progress.job)
 
@@ -296,7 +297,7 @@ def _variants(args: argparse.Namespace, specification: Specification) -> int:
 
     chosen = list(specification.variants)
     design, _ = _design(args, specification)
-    teller = _Teller(args.progress or (sys.stderr.isatty() and not args.json))
+    teller = Teller(args.progress or (sys.stderr.isatty() and not args.json))
     outcomes: list[Outcome] = []
     begun = told = time.perf_counter()
 
@@ -328,7 +329,7 @@ def _variants(args: argparse.Namespace, specification: Specification) -> int:
     return _as_said(args, outcomes)
 
 
-def _tell(args: argparse.Namespace, outcome: Outcome, teller: _Teller) -> None:
+def _tell(args: argparse.Namespace, outcome: Outcome, teller: Teller) -> None:
     """One line for people; a single variant's loss as a story too."""
     teller.end()
     if args.json:

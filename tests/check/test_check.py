@@ -17,10 +17,11 @@ from superscalar_ref.check.configurations import Configuration, allowed_choices,
 from superscalar_ref.check.explore import Explorer
 from superscalar_ref.check.game import solve
 from superscalar_ref.check.judge import KNOWN, SOMETIMES, Design, Progress, judge
-from superscalar_ref.check.reasons import reason, removals
+from superscalar_ref.check.reasons import Reason, Whole, reason, removals
 from superscalar_ref.check.situations import arena, counts, held, policy
 from superscalar_ref.check.trace import Trace, as_json, mermaid, story
 from superscalar_ref.check.variants import problem
+from superscalar_ref.check.verdict import Verdict
 from superscalar_ref.check.world import LSP, World
 from superscalar_ref.cli import main
 from superscalar_ref.errors import InputError, SpecError
@@ -448,12 +449,12 @@ def test_a_damaged_resume_file_is_one_line_and_exit_2(
 def test_an_interrupt_says_what_is_decided_and_ends_what_it_started(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from superscalar_ref.commands.check import _Teller
+    from superscalar_ref.commands.check import Teller
 
-    def interrupt(self: _Teller, progress: Progress) -> None:
+    def interrupt(self: Teller, progress: Progress) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_Teller, "__call__", interrupt)
+    monkeypatch.setattr(Teller, "__call__", interrupt)
     file = tmp_path / "resume.json"
     before = set(multiprocessing.active_children())
     assert main([*RUN, "2", "--resume", str(file)]) == 130
@@ -512,7 +513,50 @@ def test_why_a_rule_is_there(specification: Specification, identity: str, says: 
 def test_why_of_nothing_is_refused(specification: Specification) -> None:
     with pytest.raises(InputError, match="NOWHERE-1"):
         list(removals(design(specification, "one-layer"), "NOWHERE-1"))
-    assert callable(reason)
+
+
+def test_what_is_taken_away_is_searched_only_where_it_is_read(specification: Specification) -> None:
+    """A guard of the stock is read by no search; without kit_held the first loss is that of the first game."""
+    base = design(specification, "slow-blocks")
+    whole = Whole(base)
+    (stock,) = [removal for removal in removals(base, "STK-5") if "'same_link'" in removal.says]
+    assert reason(stock, whole) == Reason(stock, None, ())
+    assert whole.meter.read().states == 0
+    (kit,) = removals(base, "kit_held")
+    found = reason(kit, whole)
+    assert found.broken is not None
+    assert found.broken.trace is not None
+    assert (found.broken.property, found.broken.trace.lost) == ("P-EXIT-ALWAYS", 4)
+    # The search that was stopped at its loss is in nobody's way.
+    assert reason(kit, whole) == found
+
+
+def test_why_notices_what_never_happens_any_more(specification: Specification) -> None:
+    base = design(specification, "slow-blocks")
+    (*_, gone) = removals(base, "SES-5")
+    whole = Whole(base)
+    # The whole design has an example of everything: the baseline's own tests show it.
+    some = [Verdict(name, examples=1) for name in ("P-EXIT-ALWAYS", "P-LSP-EXIT", "P-NEWEST-WINS")]
+    whole.__dict__["verdicts"] = {job: some if job.configuration else [] for job in whole.jobs}
+    found = reason(gone, whole)
+    assert found.broken is None
+    assert "P-EXIT-ALWAYS-SOMETIMES" in found.idle
+    assert "the state 'client: active'" in found.idle
+
+
+@pytest.mark.parametrize(
+    ("identity", "code", "says"),
+    [
+        ("R-LSP-AWAKE", 0, "3 lost (theft)"),
+        ("R-EXIT-MARGIN", 0, "The proofs find values with a loss:"),
+        ("same_link", 1, "It is missed by tests/protocol/test_stock.py."),
+    ],
+)
+def test_why_says_whether_something_is_lost(
+    identity: str, code: int, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["why", identity, "--config", "slow-blocks"]) == code
+    assert says in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
