@@ -9,7 +9,7 @@ ARGS ?=
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help verify test lint bench diagrams check-generated clean
+.PHONY: help verify test lint bench diagrams vectors check-generated clean
 .DELETE_ON_ERROR:
 
 help:
@@ -18,6 +18,7 @@ help:
 	@echo 'make lint             style, types, layers'
 	@echo 'make bench            measurements, as ratios within one run'
 	@echo 'make diagrams         draw the state machines into diagrams/'
+	@echo 'make vectors          make the test vectors from the tables into spec/vectors'
 	@echo 'make check-generated  fail when a generated file differs from what it is made from'
 	@echo 'make clean            remove .venv, build/ and caches'
 
@@ -40,6 +41,9 @@ bench: $(READY)
 
 diagrams: $(READY)
 	$(BIN)/superscalar-ref diagrams
+
+vectors: $(READY)
+	$(BIN)/superscalar-ref vectors make
 
 check-generated: $(READY)
 	$(BIN)/superscalar-ref diagrams --check

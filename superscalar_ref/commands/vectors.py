@@ -1,4 +1,4 @@
-"""``superscalar-ref vectors check FILE…``: published test vectors against this implementation."""
+"""``superscalar-ref vectors``: check published test vectors against this implementation, or make our own."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from superscalar_ref.conformance.results import FileResult, Outcome
 from superscalar_ref.errors import InputError, one_line
+
+if TYPE_CHECKING:
+    from superscalar_ref.conformance.corpus import Coverage
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -24,10 +28,47 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     check.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a JSON file of vectors")
     check.add_argument("--json", type=Path, metavar="PATH", help="also write the results to PATH as JSON")
+    made = "make the vectors of this specification from its tables, into spec/vectors and spec/schema"
+    make = actions.add_parser("make", help=made, description=f"{made.capitalize()}; the same bytes each time.")
+    make.add_argument("--check", action="store_true", help="write nothing; exit 1 when a file is not current")
+    make.add_argument("--spec", type=Path, metavar="DIR", help="another copy of spec/ instead of the package's")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Check the files and return the exit code."""
+    """Check or make the files, and return the exit code."""
+    return _make(args) if args.action == "make" else _check(args)
+
+
+def _make(args: argparse.Namespace) -> int:
+    from superscalar_ref.conformance import corpus  # noqa: PLC0415 - --help stays quick
+
+    made = corpus.make(args.spec)
+    if args.check:
+        faults = list(corpus.stale(made, args.spec))
+        for fault in faults:
+            print(fault)
+        if faults:
+            print("run: superscalar-ref vectors make")
+    else:
+        faults = []
+        for path in corpus.write(made, args.spec):
+            print(path)
+    for one in made.coverage:
+        print(one_line(f"{one.machine}: {_covered(one)}"))
+    caught, of = made.share
+    print(f"{caught} of {of} wrong tables are told from the right ones by a vector")
+    return 1 if faults else 0
+
+
+def _covered(one: Coverage) -> str:
+    if not one.seeded:
+        return "no seed: no vectors of this table yet"
+    lacking = f"; lacks: {'; '.join(one.lacking)}" if one.lacking else ""
+    never = f"; never taken: {', '.join(one.not_taken)}" if one.not_taken else ""
+    return f"{one.caught} of {one.mutants} wrong tables caught{never}{lacking}"
+
+
+def _check(args: argparse.Namespace) -> int:
     from superscalar_ref.conformance.vectors import check_file  # noqa: PLC0415 - --help stays quick
 
     results: list[FileResult] = []

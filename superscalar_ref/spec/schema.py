@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from superscalar_ref.errors import SpecError
+from superscalar_ref.errors import InputError, SpecError
 from superscalar_ref.spec.location import display, schema_directory
 from superscalar_ref.spec.source import Document, Step
 
@@ -111,3 +111,13 @@ def _wish(rule: str, wanted: Any, given: Any) -> str:
         return "must be a name, or a list of different names"
     # What is left: an empty text, array or table.
     return "is empty"
+
+
+def check_json(value: object, kind: str, place: str) -> None:
+    """Check a JSON value against ``spec/schema/KIND.schema.json``.
+
+    Raises InputError that names ``place``, the way to the first thing that is wrong, and what is wrong with it.
+    """
+    error = next(iter(_validator(kind).iter_errors(value)), None)
+    if error is not None:
+        raise InputError(f"{place}: {error.json_path}", f"{error.message:.200}", f"{kind}.schema.json")

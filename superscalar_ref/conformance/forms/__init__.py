@@ -20,6 +20,7 @@ def forms() -> tuple[Form, ...]:
         bip327_sign_verify,
         bip327_tweak,
         bolt_zero_fee_taproot,
+        superscalar,
     )
 
     modules = (
@@ -32,5 +33,6 @@ def forms() -> tuple[Form, ...]:
         bip327_sig_agg,
         bip327_det_sign,
         bolt_zero_fee_taproot,
+        superscalar,
     )
     return tuple(module.FORM for module in modules)

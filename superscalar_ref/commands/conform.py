@@ -1,0 +1,97 @@
+"""``superscalar-ref conform``: another implementation against the vectors."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from superscalar_ref.errors import InputError, one_line
+
+if TYPE_CHECKING:
+    from superscalar_ref.conformance.runner import Runner
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.description = (
+        "Ask an adapter every vector of the corpus and judge its answers. Exit code: 0 nothing failed, 1 "
+        "something did, "
+        "2 the kit, the corpus or the command is at fault, 3 no test was selected or all were skipped."
+    )
+    who = parser.add_mutually_exclusive_group(required=True)
+    who.add_argument("--adapter", metavar="CMD", help="a program that answers JSON Lines; with its arguments, quoted")
+    who.add_argument("--reference", action="store_true", help="the reference itself")
+    who.add_argument(
+        "--liars", action="store_true", help="one wrong table after the other; print the share that is caught"
+    )
+    parser.add_argument("--layer", choices=("L0", "L1"), action="append", help="only this layer; may be repeated")
+    parser.add_argument(
+        "--only", metavar="WORD", default="", help="only tests with WORD in the id, or of that rule or profile"
+    )
+    parser.add_argument("--vectors", type=Path, metavar="DIR", help="another copy of the corpus")
+    parser.add_argument("--expected-failures", type=Path, metavar="FILE", help="known failures: a line each, ID CODE")
+    parser.add_argument("--strict", action="store_true", help="a SHOULD that fails is a failure")
+    parser.add_argument("--timeout", type=float, default=10.0, metavar="SECONDS", help="for each reply; default 10")
+    parser.add_argument("--json", action="store_true", help="print the run as JSON, and nothing else")
+    parser.add_argument(
+        "--report", type=Path, metavar="DIR", help="write results.jsonl, junit.xml, a folder for each failure"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the tests and return the exit code. Raises InputError."""
+    from superscalar_ref.conformance import kit  # noqa: PLC0415 - --help stays quick
+
+    if not 0 < args.timeout < 3600:
+        raise InputError("--timeout", "is not between 0 and 3600 seconds", "--timeout")
+    tests = kit.load_tests(args.layer or kit.LAYERS, args.vectors, args.only)
+    if args.liars:
+        return _liars(tests, args.json)
+    known = kit.load_known(args.expected_failures) if args.expected_failures else ()
+    runner = _runner(args)
+    try:
+        from superscalar_ref.conformance.judge import greet  # noqa: PLC0415
+        from superscalar_ref.conformance.runner import Fault  # noqa: PLC0415
+
+        try:
+            profile = greet(runner)
+        except Fault as fault:
+            raise InputError("hello", str(fault), "adapter") from fault
+        done = kit.run(runner, profile, tests, known, args.strict)
+        if args.report:
+            kit.write_report(done, args.report, args.adapter or "superscalar-ref", runner.diagnosis())
+    finally:
+        runner.close()
+    if args.json:
+        print(json.dumps(kit.as_json(done), indent=1, ensure_ascii=False))
+    else:
+        for line in kit.summary(done):
+            print(line)
+    return done.exit_code
+
+
+def _runner(args: argparse.Namespace) -> Runner:
+    from superscalar_ref.conformance.adapter import TableAdapter, reference_machines  # noqa: PLC0415
+    from superscalar_ref.conformance.runner import LocalRunner, SubprocessRunner  # noqa: PLC0415
+
+    if args.reference:
+        return LocalRunner(TableAdapter(reference_machines()))
+    return SubprocessRunner(args.adapter, args.timeout)
+
+
+def _liars(tests: list[dict[str, Any]], as_json: bool) -> int:
+    from superscalar_ref.conformance.adapter import reference_machines  # noqa: PLC0415
+    from superscalar_ref.conformance.liars import unmask  # noqa: PLC0415
+
+    found = list(unmask(reference_machines(), tests))
+    caught = [one for one in found if one.by]
+    if as_json:
+        print(json.dumps([{"liar": one.liar, "says": one.says, "caught_by": one.by} for one in found], indent=1))
+    else:
+        for one in found:
+            if not one.by:
+                print(one_line(f"not caught: {one.liar} ({one.says})"))
+        print(f"{len(caught)} of {len(found)} liars are caught by a named vector")
+    return 0 if found else 3

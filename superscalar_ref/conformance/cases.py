@@ -1,0 +1,743 @@
+"""The cases of layer L0: which function is asked what, and why. The answers are computed when the corpus is made.
+
+A case's id is a slug that is never used for something else. ``flags`` name what a case hunts; ``NOTES`` says what
+that is.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from superscalar_ref.conformance.example import Example, example
+
+NOTES: Mapping[str, str] = {
+    "off-by-one": "A bound that is one too wide or too narrow: what is at the edge is refused, or what is "
+    "beyond it taken.",
+    "lock-overflow": "A lock of more than 16 bits that is cut to 16: a state with a short lock that should have "
+    "had a long one.",
+    "carry": "A counter that does not restart when one above it moves, or a carry that touches a sibling.",
+    "key-order": "Keys aggregated in the order in which they came: the parties compute different outputs.",
+    "missing-tweak": "A key without BIP-86's tweak, or with the tweak of another tree.",
+    "byte-order": "A txid in internal order where RPC order is meant, or the other way round.",
+    "wrong-message": "A signature that is accepted for another message, transaction or hash type.",
+    "bad-point": "Bytes that are taken for a public key and are none.",
+    "false-lock": "A lock of zero, which leaves false on the stack: the path can never be spent.",
+    "amounts": "Amounts that do not add up, are negative or exceed all money.",
+    "malformed": "Bytes of the wrong length that are padded or cut.",
+    "duplicate": "Something that may stand once stands twice.",
+    "window": "An expiry that one side cannot enforce on chain.",
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One question of layer L0."""
+
+    id: str
+    function: str
+    arguments: Mapping[str, Any]
+    rules: tuple[str, ...]
+    comment: str
+    flags: tuple[str, ...] = ()
+    negative: bool = False
+    """That it is to be refused, or a signature to be found invalid; the maker of the corpus holds it to that."""
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A file of layer L0."""
+
+    name: str
+    about: str
+    cases: tuple[Case, ...] = field(repr=False)
+
+
+NAMES = [chr(ord("A") + number) for number in range(26)]
+NOT_A_POINT = "02" + "00" * 31 + "05"
+"""x = 5 is on no point of secp256k1."""
+
+
+def topics() -> tuple[Topic, ...]:
+    """All files of layer L0, in a fixed order."""
+    made = example()
+    return (
+        Topic(
+            "shapes",
+            "Trees: which nodes grow from a shape, who shares each stock output, and what leaving takes in the "
+            "worst case.",
+            tuple(_shapes()),
+        ),
+        Topic("odometers", "Relative locks of states, and how counters move.", tuple(_odometers())),
+        Topic(
+            "expiries",
+            "Which expiry an HTLC through the factory may have, so that both sides can enforce it on chain.",
+            tuple(_expiries()),
+        ),
+        Topic(
+            "keys-and-scripts",
+            "Key aggregation, lock scripts, taproot outputs. Secret keys are never needed.",
+            tuple(_keys(made)),
+        ),
+        Topic(
+            "transactions",
+            "Every kind of transaction of one small factory, byte by byte: two clients, each with a leaf of its "
+            "own, under "
+            "one DW node. Outputs are given by their form, as an implementation knows them; inputs with what "
+            "they spend.",
+            tuple(_transactions(made)),
+        ),
+        Topic(
+            "signatures",
+            "The signature of every transaction of 'transactions', made by MuSig2 from given secret keys and given "
+            "randomness, so that every nonce and partial signature can be repeated; and forgeries. BIP-327's "
+            "NonceGen is "
+            "called with the secret key, the 33-byte public key, the tweaked x-only aggregate key and the message. An "
+            "implementation that mixes in anything else cannot repeat the nonces, and declares 'musig.sign' "
+            "unsupported.",
+            tuple(_signatures(made)),
+        ),
+    )
+
+
+# -- shapes ------------------------------------------------------------------------------------------------------------
+
+
+def _shapes() -> Iterator[Case]:
+    def shape(slug: str, comment: str, negative: bool = False, flags: tuple[str, ...] = (), **form: Any) -> Case:
+        return Case(f"shape-{slug}", "tree.shape", form, ("R-SHAPE",), comment, flags, negative)
+
+    yield shape("one-client", "One client: the root is its leaf.", arities=[2], clients=NAMES[:1])
+    yield shape("two-clients", "Two leaves under one DW node.", arities=[2], clients=NAMES[:2])
+    yield shape(
+        "five-ragged", "Groups differ by at most one; leaves lie at different depths.", arities=[2], clients=NAMES[:5]
+    )
+    yield shape(
+        "leaf-of-four",
+        "k = 2: four clients and two stock outputs in one leaf.",
+        arities=[2],
+        leaf_k=2,
+        clients=NAMES[:4],
+    )
+    yield shape(
+        "leaf-of-three",
+        "k = 2 with three clients: a stock output each for two groups.",
+        arities=[2],
+        leaf_k=2,
+        clients=NAMES[:3],
+    )
+    yield shape(
+        "static-root",
+        "A static root: one kickoff for each group, no counter.",
+        arities=[3, 2],
+        static=1,
+        clients=NAMES[:9],
+    )
+    yield shape("wide-root", "A root that is wider than the level below.", arities=[4, 2], clients=NAMES[:11])
+    yield shape(
+        "level-repeats",
+        "The last level repeats for as long as clients are left over.",
+        arities=[2, 3],
+        clients=NAMES[:26],
+    )
+    yield shape("no-clients", "A factory needs a client.", True, arities=[2], clients=[])
+    yield shape("empty-name", "A name is not empty.", True, ("malformed",), arities=[2], clients=["A", ""])
+    yield shape("same-name", "A name stands once.", True, ("duplicate",), arities=[2], clients=["A", "B", "A"])
+    yield shape("no-levels", "A shape has a level.", True, arities=[], clients=NAMES[:2])
+    yield shape("arity-zero", "An arity is at least 1.", True, ("off-by-one",), arities=[0], clients=NAMES[:2])
+    yield shape(
+        "arity-one-repeats", "The last level repeats, and with arity 1 for ever.", True, arities=[1], clients=NAMES[:2]
+    )
+    yield shape(
+        "leaf-k-zero", "A leaf's k is at least 1.", True, ("off-by-one",), arities=[2], leaf_k=0, clients=NAMES[:2]
+    )
+    yield shape(
+        "static-negative", "There are no fewer than 0 static levels.", True, arities=[2], static=-1, clients=NAMES[:2]
+    )
+    yield shape(
+        "too-wide",
+        "More outputs than a version 3 transaction relays.",
+        True,
+        ("off-by-one",),
+        arities=[300],
+        clients=NAMES[:2],
+    )
+    yield shape(
+        "leaf-too-large",
+        "More channels in a leaf than a version 3 transaction relays.",
+        True,
+        arities=[2],
+        leaf_k=16,
+        clients=NAMES[:2],
+    )
+
+    def exit_(slug: str, comment: str, negative: bool = False, flags: tuple[str, ...] = (), **form: Any) -> Case:
+        return Case(f"exit-{slug}", "tree.exit_blocks", form, ("R-EXIT-CEILING",), comment, flags, negative)
+
+    usual: dict[str, Any] = {"step_blocks": 144, "states": 4}
+    yield exit_(
+        "two-layers", "Two DW layers of 432 blocks, four transactions.", arities=[2], clients=NAMES[:2], **usual
+    )
+    yield exit_(
+        "static-is-free",
+        "A static level adds a transaction and no lock.",
+        arities=[3, 2],
+        static=1,
+        clients=NAMES[:9],
+        **usual,
+    )
+    yield exit_("ragged", "The exits of a ragged tree differ.", arities=[2], clients=NAMES[:5], **usual)
+    yield exit_(
+        "one-state",
+        "With one state a node has no lock at all.",
+        arities=[2],
+        clients=NAMES[:4],
+        step_blocks=144,
+        states=1,
+    )
+    yield exit_(
+        "at-the-ceiling",
+        "868 blocks, and the ceiling is 868.",
+        flags=("off-by-one",),
+        arities=[2],
+        clients=NAMES[:2],
+        ceiling_blocks=868,
+        **usual,
+    )
+    yield exit_(
+        "over-the-ceiling",
+        "868 blocks, and the ceiling is 867.",
+        True,
+        ("off-by-one",),
+        arities=[2],
+        clients=NAMES[:2],
+        ceiling_blocks=867,
+        **usual,
+    )
+    yield exit_(
+        "margin-counts",
+        "868 blocks and a margin of 1 exceed 868.",
+        True,
+        ("off-by-one",),
+        arities=[2],
+        clients=NAMES[:2],
+        ceiling_blocks=868,
+        margin_blocks=1,
+        **usual,
+    )
+    yield exit_("too-deep", "Five DW layers exceed BOLT's 2016 blocks.", True, arities=[2], clients=NAMES[:16], **usual)
+    yield exit_(
+        "lock-too-long",
+        "A lock of 71,856 blocks fits no nSequence.",
+        True,
+        ("lock-overflow",),
+        arities=[2],
+        clients=NAMES[:2],
+        step_blocks=144,
+        states=500,
+        ceiling_blocks=10**6,
+    )
+    yield exit_(
+        "step-zero",
+        "A step is at least one block.",
+        True,
+        ("off-by-one",),
+        arities=[2],
+        clients=NAMES[:2],
+        step_blocks=0,
+        states=4,
+    )
+    yield exit_(
+        "no-states",
+        "A node has at least one state.",
+        True,
+        ("off-by-one",),
+        arities=[2],
+        clients=NAMES[:2],
+        step_blocks=144,
+        states=0,
+    )
+
+
+# -- odometers ---------------------------------------------------------------------------------------------------------
+
+
+def _odometers() -> Iterator[Case]:
+    def lock(slug: str, step: int, states: int, index: int, comment: str, negative: bool = False, *flags: str) -> Case:
+        form = {"step_blocks": step, "states": states, "index": index}
+        rules = ("R-LOCK-16-BIT",) if "lock-overflow" in flags else ("R-ODOMETER",)
+        return Case(f"nsequence-{slug}", "dw.nsequence", form, rules, comment, flags, negative)
+
+    yield lock("oldest", 144, 4, 0, "The oldest of four states waits longest.")
+    yield lock("second", 144, 4, 1, "Each newer state waits a step less.")
+    yield lock("newest", 144, 4, 3, "The newest state has no lock.", False, "off-by-one")
+    yield lock("only", 144, 1, 0, "With one state there is no lock.")
+    yield lock("longest", 65535, 2, 0, "65,535 blocks are the most that BIP-68 holds.", False, "lock-overflow")
+    yield lock("overflow-by-one", 65536, 2, 0, "65,536 blocks are one too many.", True, "lock-overflow")
+    yield lock("overflow", 144, 500, 0, "71,856 blocks, which 16 bits would cut to 6,320.", True, "lock-overflow")
+    yield lock("overflow-second", 144, 500, 1, "71,712 blocks are too many as well.", True, "lock-overflow")
+    yield lock("beyond", 144, 4, 4, "There are four states, counted from 0.", True, "off-by-one")
+    yield lock("negative", 144, 4, -1, "No state comes before the oldest.", True, "off-by-one")
+    yield lock("no-states", 144, 0, 0, "A node without states has no lock.", True)
+    yield lock("step-zero", 0, 4, 0, "All states would race with one lock.", True, "off-by-one")
+
+    four = NAMES[:4]
+
+    def move(
+        slug: str,
+        how: str,
+        path: str,
+        changes: list[str],
+        comment: str,
+        negative: bool = False,
+        *flags: str,
+        **form: Any,
+    ) -> Case:
+        given = {"arities": [2], "clients": four, "states": 3, "changes": changes, "path": path, **form}
+        return Case(f"odometer-{slug}", f"odometer.{how}", given, ("R-ODOMETER",), comment, flags, negative)
+
+    yield move("tick-leaf", "tick", "r.0.0", [], "A leaf's own counter moves; no other.")
+    yield move(
+        "tick-inner",
+        "tick",
+        "r.0",
+        ["r.0.0", "r.1.0"],
+        "Counters below restart at 0; the sibling's do not.",
+        False,
+        "carry",
+    )
+    yield move(
+        "tick-root", "tick", "r", ["r.0.0", "r.1.0", "r.0"], "The root's tick restarts everything.", False, "carry"
+    )
+    yield move(
+        "advance-carries",
+        "advance",
+        "r.0.0",
+        ["r.0.0", "r.0.0"],
+        "A leaf at its end makes the node above move.",
+        False,
+        "carry",
+    )
+    yield move(
+        "advance-carries-twice",
+        "advance",
+        "r.0.0",
+        ["r.0.0"] * 8,
+        "Leaf and node at their end: the root moves.",
+        False,
+        "carry",
+    )
+    yield move(
+        "advance-last",
+        "advance",
+        "r.0.0",
+        ["r.0.0"] * 25,
+        "The last of 27 combinations of a path.",
+        False,
+        "off-by-one",
+    )
+    yield move(
+        "advance-sibling",
+        "advance",
+        "r.1.0",
+        ["r.0.0"] * 2,
+        "A sibling's exhaustion does not carry here.",
+        False,
+        "carry",
+    )
+    yield move(
+        "tick-exhausted",
+        "tick",
+        "r.0.0",
+        ["r.0.0"] * 2,
+        "A counter at its end does not move by itself.",
+        True,
+        "off-by-one",
+    )
+    yield move(
+        "advance-exhausted", "advance", "r.0.0", ["r.0.0"] * 26, "27 combinations are used up.", True, "off-by-one"
+    )
+    yield move("one-state", "advance", "r.0.0", [], "With one state nothing can ever change.", True, states=1)
+    yield move("static-has-none", "tick", "r", [], "A static node has no counter.", True, static=1)
+    yield move("unknown", "tick", "r.7", [], "There is no such node.", True)
+    yield move(
+        "static-passed-over", "advance", "r.0", ["r.0"], "The counter under a static root moves.", False, static=1
+    )
+    yield move(
+        "static-root-ends",
+        "advance",
+        "r.0",
+        ["r.0"] * 2,
+        "No carry into a static root.",
+        True,
+        "carry",
+        static=1,
+        clients=NAMES[:2],
+    )
+
+
+def _expiries() -> Iterator[Case]:
+    usual = {"tip": 1000, "end": 6000, "exit_blocks": 868, "margin_blocks": 100, "cutoff_blocks": 1500}
+
+    def expiry(slug: str, at: int, comment: str, negative: bool = False, **form: Any) -> Case:
+        rules = ("R-HTLC-LATEST",) if "late" in slug or "old" in slug else ("R-EXIT-MARGIN",)
+        return Case(
+            f"expiry-{slug}",
+            "htlc.expiry",
+            {**usual, "expiry": at, **form},
+            rules,
+            comment,
+            ("window", "off-by-one"),
+            negative,
+        )
+
+    yield expiry("earliest", 1968, "Tip, exit and margin: the earliest that is accepted.")
+    yield expiry("middle", 3000, "In the middle of the window.")
+    yield expiry("latest", 4500, "The end less the cutoff: the latest that is accepted.")
+    yield expiry("forwarded", 2000, "The incoming payment expires an exit and a margin later.", incoming=2968)
+    yield expiry("too-soon", 1967, "One block before the exit and its margin are over.", True)
+    yield expiry("at-the-tip", 1000, "Nobody could claim it on chain.", True)
+    yield expiry("too-late", 4501, "The LSP could not take it back before the end.", True)
+    yield expiry("factory-too-old", 3000, "The window is empty: no payment any more.", True, tip=4000)
+    yield expiry(
+        "forwarded-too-soon", 2000, "The forwarder would lose if it learns the preimage late.", True, incoming=2967
+    )
+
+
+# -- keys and scripts --------------------------------------------------------------------------------------------------
+
+
+def _keys(made: Example) -> Iterator[Case]:
+    a, b, lsp = (made.public(name) for name in ("A", "B", "L"))
+
+    def keys(slug: str, comment: str, public: list[str], negative: bool = False, *flags: str, **form: Any) -> Case:
+        return Case(
+            f"aggregate-{slug}", "key.aggregate", {"public_keys": public, **form}, ("R-KEYS",), comment, flags, negative
+        )
+
+    yield keys("two", "A client and the LSP, as in a channel.", [a, lsp])
+    yield keys("three", "All signers of the root.", [a, b, lsp])
+    yield keys("other-order", "The same keys in another order give the same key.", [lsp, b, a], False, "key-order")
+    yield keys("one", "One signer alone: still aggregated.", [lsp])
+    yield keys(
+        "with-scripts",
+        "The output has a script tree: another tweak.",
+        [a, lsp],
+        False,
+        "missing-tweak",
+        merkle_root="11" * 32,
+    )
+    yield keys("same-twice", "BIP-327 allows a key twice.", [a, a], False, "duplicate")
+    yield keys("none", "Nobody signs.", [], True)
+    yield keys("not-a-point", "x = 5 is on no point.", [a, NOT_A_POINT], True, "bad-point")
+    yield keys("uncompressed-prefix", "A plain key begins with 02 or 03.", [a, "04" + b[2:]], True, "bad-point")
+    yield keys("x-only", "32 bytes are no plain key.", [a, b[2:]], True, "malformed")
+    yield keys("too-long", "34 bytes are no plain key.", [a, b + "00"], True, "malformed")
+    yield keys("short-root", "A root has 32 bytes.", [a, b], True, "malformed", merkle_root="11" * 31)
+
+    def lock(slug: str, kind: str, blocks: int, comment: str, negative: bool = False, owner: str = lsp) -> Case:
+        form = {"owner": owner, "kind": kind, "blocks": blocks}
+        return Case(f"lock-{slug}", "script.lock", form, ("D-9",), comment, ("false-lock", "off-by-one"), negative)
+
+    yield lock("csv-one", "csv", 1, "Numbers to 16 are opcodes.")
+    yield lock("csv-sixteen", "csv", 16, "The last number that is an opcode.")
+    yield lock("csv-seventeen", "csv", 17, "The first that is pushed.")
+    yield lock("csv-128", "csv", 128, "A second byte keeps the sign bit clear.")
+    yield lock("csv-most", "csv", 65535, "The longest relative lock.")
+    yield lock("cltv", "cltv", 900_000, "A height.")
+    yield lock("cltv-last", "cltv", 499_999_999, "The last number that is a height.")
+    yield lock("csv-zero", "csv", 0, "A lock of 0 leaves false on the stack.", True)
+    yield lock("csv-too-long", "csv", 65536, "More than 16 bits.", True)
+    yield lock("csv-negative", "csv", -1, "A lock is not negative.", True)
+    yield lock("cltv-zero", "cltv", 0, "Height 0 leaves false on the stack.", True)
+    yield lock("cltv-time", "cltv", 500_000_000, "From here on the number is a time.", True)
+    yield lock("short-key", "csv", 144, "The owner's key has 33 bytes.", True, owner=lsp[:-2])
+
+    internal = made.public("L")[2:]
+    leaf = made.leaf("L", 144)
+
+    def output(slug: str, comment: str, key: str, scripts: list[str], negative: bool = False, *flags: str) -> Case:
+        form = {"internal_key": key, "scripts": scripts}
+        return Case(f"output-{slug}", "taproot.output", form, ("D-1",), comment, flags, negative)
+
+    yield output("no-script", "BIP-86: the tweak commits to no script.", internal, [], False, "missing-tweak")
+    yield output("one-script", "The root is the leaf's hash.", internal, [leaf])
+    yield output(
+        "two-scripts", "The root is the branch of both leaves, the lesser first.", internal, [leaf, made.leaf("A", 6)]
+    )
+    yield output("three-scripts", "The odd leaf goes up alone.", internal, [leaf, made.leaf("A", 6), made.leaf("B", 7)])
+    yield output("not-a-point", "x = 5 is on no point.", NOT_A_POINT[2:], [], True, "bad-point")
+    yield output("beyond-the-field", "x is not below the field's size.", "ff" * 32, [], True, "bad-point")
+    yield output("plain-key", "33 bytes are no x-only key.", lsp, [], True, "malformed")
+    yield output("short-key", "31 bytes are no x-only key.", internal[2:], [], True, "malformed")
+
+    yield Case(
+        "tagged-hash", "hash.tagged", {"tag": "TapLeaf", "data": "c0" + "00"}, ("D-1",), "The leaf of an empty script."
+    )
+    yield Case("tagged-hash-empty", "hash.tagged", {"tag": "KeyAgg list", "data": ""}, ("D-1",), "A tag, and nothing.")
+
+
+# -- transactions ------------------------------------------------------------------------------------------------------
+
+
+def _transactions(made: Example) -> Iterator[Case]:
+    for one in made.transactions:
+        yield Case(f"tx-{one.slug}", one.function, one.arguments, one.rules, one.comment, ("byte-order",))
+    leaf = made.named("leaf-a").arguments
+    first = leaf["inputs"][0]
+
+    def broken(slug: str, comment: str, *flags: str, **changed: Any) -> Case:
+        return Case(f"tx-refused-{slug}", "tx.build", {**leaf, **changed}, ("R-DUST",), comment, flags, True)
+
+    yield broken("no-input", "A transaction spends something.", "amounts", inputs=[])
+    yield broken("no-output", "A transaction pays something.", "amounts", outputs=[])
+    yield broken("input-twice", "An output is spent once.", "duplicate", inputs=[first, first])
+    yield broken("short-txid", "A txid has 32 bytes.", "malformed", inputs=[{**first, "txid": first["txid"][2:]}])
+    yield broken(
+        "lock-too-long",
+        "65,536 blocks fit no nSequence.",
+        "lock-overflow",
+        inputs=[{**first, "relative_lock_blocks": 65536}],
+    )
+    yield broken(
+        "lock-negative", "A lock is not negative.", "lock-overflow", inputs=[{**first, "relative_lock_blocks": -1}]
+    )
+    yield broken("vout-negative", "An index is not negative.", "malformed", inputs=[{**first, "vout": -1}])
+    yield broken("time", "nLockTime is a height here.", "off-by-one", lock_time=500_000_000)
+    yield broken("version", "nVersion has 32 bits.", "malformed", version=1 << 32)
+    money: dict[str, Any] = {"form": "anchor", "signers": [], "lock": None, "script_pubkey": ""}
+    yield broken("negative-amount", "An amount is not negative.", "amounts", outputs=[{**money, "amount_sat": -1}])
+    yield broken(
+        "too-much", "More than all money.", "amounts", outputs=[{**money, "amount_sat": 2_100_000_000_000_001}]
+    )
+    yield broken(
+        "sum-too-much",
+        "Two outputs that together exceed all money.",
+        "amounts",
+        outputs=[{**money, "amount_sat": 2_000_000_000_000_000}] * 2,
+    )
+    nobody: dict[str, Any] = {"form": "shared", "amount_sat": 1000, "signers": [], "lock": None, "script_pubkey": ""}
+    yield broken("nobody-signs", "A shared output has signers.", "bad-point", outputs=[nobody])
+    yield broken(
+        "bad-signer", "A signer's key is a point.", "bad-point", outputs=[{**nobody, "signers": [NOT_A_POINT]}]
+    )
+
+    yield from _commitments(made)
+    yield from _sighashes(made)
+
+
+def _commitments(made: Example) -> Iterator[Case]:
+    commitment = made.named("commitment-a").arguments
+    htlc = {"direction": "offered", "number": 0, "amount_msat": 1000, "payment_hash": "22" * 32, "cltv_expiry": 500}
+    yield Case(
+        "tx-commitment-htlcs",
+        "tx.commitment",
+        {
+            **commitment,
+            "number": 42,
+            "to_local_msat": commitment["to_local_msat"] - 5_000_500,
+            "htlcs": [
+                {**htlc, "amount_msat": 3_000_000},
+                {**htlc, "direction": "received", "amount_msat": 2_000_500, "cltv_expiry": 501},
+            ],
+        },
+        ("D-13",),
+        "One payment each way; half a satoshi is rounded off and goes to the anchor.",
+        ("amounts",),
+    )
+    yield Case(
+        "tx-commitment-trimmed",
+        "tx.commitment",
+        {
+            **commitment,
+            "number": 1,
+            "to_local_msat": commitment["to_local_msat"] - 100_000,
+            "htlcs": [{**htlc, "amount_msat": 100_000}],
+        },
+        ("D-13",),
+        "A payment of 100 sat is dust: no output, and its value goes to the anchor.",
+        ("amounts",),
+    )
+
+    def no_commitment(slug: str, comment: str, *flags: str, **changed: Any) -> Case:
+        return Case(
+            f"tx-commitment-refused-{slug}", "tx.commitment", {**commitment, **changed}, ("D-13",), comment, flags, True
+        )
+
+    yield no_commitment(
+        "too-little",
+        "Balances add up to the capacity, to the millisatoshi.",
+        "amounts",
+        to_local_msat=commitment["to_local_msat"] - 1,
+    )
+    yield no_commitment(
+        "too-much", "One millisatoshi too many.", "amounts", to_remote_msat=commitment["to_remote_msat"] + 1
+    )
+    yield no_commitment(
+        "negative",
+        "A balance is not negative.",
+        "amounts",
+        to_local_msat=-1,
+        to_remote_msat=commitment["capacity_sat"] * 1000 + 1,
+    )
+    yield no_commitment("number", "A commitment number has 48 bits.", "malformed", number=1 << 48)
+    yield no_commitment("delay-zero", "A delay of 0 leaves false on the stack.", "false-lock", to_self_delay=0)
+    yield no_commitment("delay-too-long", "A delay has 16 bits.", "lock-overflow", to_self_delay=65536)
+    yield no_commitment(
+        "no-capacity", "A channel holds something.", "amounts", capacity_sat=0, to_local_msat=0, to_remote_msat=0
+    )
+    yield no_commitment(
+        "bad-point", "The per-commitment point is a point.", "bad-point", per_commitment_point=NOT_A_POINT
+    )
+    yield no_commitment(
+        "one-key", "Two sides fund a channel.", "malformed", funding_keys=commitment["funding_keys"][:1]
+    )
+    less = commitment["to_local_msat"] - 2000
+    yield no_commitment(
+        "htlc-twice",
+        "An HTLC's number stands once in a direction.",
+        "duplicate",
+        to_local_msat=less,
+        htlcs=[htlc, htlc],
+    )
+    yield no_commitment("htlc-zero", "An HTLC pays something.", "amounts", htlcs=[{**htlc, "amount_msat": 0}])
+    yield no_commitment(
+        "htlc-time",
+        "An HTLC's expiry is a height.",
+        "off-by-one",
+        to_local_msat=less + 1000,
+        htlcs=[{**htlc, "cltv_expiry": 500_000_000}],
+    )
+
+
+def _sighashes(made: Example) -> Iterator[Case]:
+    state = made.named("state-root")
+    answer = made.answer(state)
+    usual = {"transaction": answer["transaction"], "spent": answer["spent"], "input": 0}
+
+    def sighash(slug: str, comment: str, negative: bool = False, **changed: Any) -> Case:
+        form = {**usual, **changed}
+        return Case(f"sighash-{slug}", "sighash.taproot", form, ("D-2",), comment, ("wrong-message",), negative)
+
+    for name, hash_type in (
+        ("default", 0),
+        ("all", 1),
+        ("none", 2),
+        ("single", 3),
+        ("single-anyone", 0x83),
+        ("all-anyone", 0x81),
+    ):
+        yield sighash(name, f"Hash type 0x{hash_type:02x}.", hash_type=hash_type)
+    yield sighash("script-path", "BIP-342: the leaf's hash is signed too.", script=made.leaf("L", 144))
+    yield sighash("no-such-input", "There is one input.", True, input=1)
+    yield sighash("negative-input", "Inputs count from 0.", True, input=-1)
+    yield sighash("nothing-spent", "All outputs that are spent are signed.", True, spent=[])
+    yield sighash("too-much-spent", "There is one input.", True, spent=answer["spent"] * 2)
+    yield sighash("unknown-type", "Hash type 4 is none.", True, hash_type=4)
+    yield sighash("cut-off", "A transaction that ends early.", True, transaction=answer["transaction"][:-2])
+    yield sighash("trailing", "Bytes after the transaction.", True, transaction=answer["transaction"] + "00")
+    yield sighash("empty", "No bytes at all.", True, transaction="")
+
+
+# -- signatures --------------------------------------------------------------------------------------------------------
+
+
+def _signatures(made: Example) -> Iterator[Case]:
+    for one in made.transactions:
+        if one.session is None:
+            continue
+        yield Case(f"sign-{one.slug}", "musig.sign", one.session, ("D-1", "D-2"), f"All signers of '{one.slug}'.")
+        signed = made.signature(one)
+        form = {"public_key": signed["output_key"], "message": one.session["message"], "signature": signed["signature"]}
+        yield Case(f"verify-{one.slug}", "schnorr.verify", form, ("D-1",), f"The signature of '{one.slug}' is valid.")
+    shared = [one for one in made.transactions if one.session is not None]
+    for one, other in itertools.pairwise(shared):
+        signed = made.signature(one)
+        assert one.session is not None and other.session is not None
+        form = {
+            "public_key": signed["output_key"],
+            "message": other.session["message"],
+            "signature": signed["signature"],
+        }
+        yield Case(
+            f"verify-{one.slug}-not-{other.slug}",
+            "schnorr.verify",
+            form,
+            ("D-7",),
+            f"The signature of '{one.slug}' is none of '{other.slug}'.",
+            ("wrong-message",),
+            True,
+        )
+    one = made.named("state-root")
+    assert one.session is not None
+    signed = made.signature(one)
+    message, key, signature = one.session["message"], signed["output_key"], signed["signature"]
+
+    def forged(slug: str, comment: str, *flags: str, **changed: str) -> Case:
+        form = {"public_key": key, "message": message, "signature": signature, **changed}
+        return Case(f"verify-forged-{slug}", "schnorr.verify", form, ("D-1",), comment, flags, True)
+
+    yield forged("r", "R is another point.", "wrong-message", signature=_flip(signature, 0))
+    yield forged("s", "s is another number.", "wrong-message", signature=_flip(signature, 63))
+    yield forged("zero-s", "s is 0.", "malformed", signature=signature[:64] + "00" * 32)
+    yield forged(
+        "s-beyond-the-order", "s is not below the group's order.", "malformed", signature=signature[:64] + "ff" * 32
+    )
+    yield forged("r-no-point", "R is no point.", "bad-point", signature=NOT_A_POINT[2:] + signature[64:])
+    yield forged("key-no-point", "The key is no point.", "bad-point", public_key=NOT_A_POINT[2:])
+    yield forged(
+        "untweaked", "The key without the output's tweak.", "missing-tweak", public_key=made.untweaked(one)[2:]
+    )
+    yield forged("short", "A signature has 64 bytes.", "malformed", signature=signature[:-2])
+    yield forged("with-type", "SIGHASH_DEFAULT adds no byte.", "malformed", signature=signature + "00")
+    yield forged("short-key", "An x-only key has 32 bytes.", "malformed", public_key=key[2:])
+
+    public = [made.public(name) for name in one.signers]
+    usual = {
+        "public_keys": public,
+        "public_nonces": signed["public_nonces"],
+        "signer": 0,
+        "message": message,
+        "partial_signature": signed["partial_signatures"][0],
+        "merkle_root": one.session["merkle_root"],
+    }
+
+    def partial(slug: str, comment: str, negative: bool = False, **changed: Any) -> Case:
+        form = {**usual, **changed}
+        return Case(f"partial-{slug}", "musig.verify_partial", form, ("SES-7",), comment, ("wrong-message",), negative)
+
+    for number, name in enumerate(one.signers):
+        yield partial(
+            f"of-{name.lower()}",
+            f"{name}'s own.",
+            signer=number,
+            partial_signature=signed["partial_signatures"][number],
+        )
+    yield partial(
+        "of-another", "B's partial signature in A's name.", True, partial_signature=signed["partial_signatures"][1]
+    )
+    yield partial("other-message", "For another message.", True, message="33" * 32)
+    yield partial(
+        "other-nonce",
+        "A's nonce is another one.",
+        True,
+        public_nonces=[signed["public_nonces"][1], *signed["public_nonces"][1:]],
+    )
+    yield partial("other-tweak", "For another output of the same signers.", True, merkle_root="44" * 32)
+    yield partial("beyond-the-order", "Not below the group's order.", True, partial_signature="ff" * 32)
+    yield partial("bad-nonce", "A nonce is two points.", True, public_nonces=["00" * 66, *signed["public_nonces"][1:]])
+    yield partial(
+        "short-nonce",
+        "A nonce has 66 bytes.",
+        True,
+        public_nonces=[signed["public_nonces"][0][2:], *signed["public_nonces"][1:]],
+    )
+    yield partial("bad-key", "A signer's key is a point.", True, public_keys=[NOT_A_POINT, *public[1:]])
+
+
+def _flip(text: str, position: int) -> str:
+    raw = bytearray.fromhex(text)
+    raw[position] ^= 1
+    return raw.hex()
