@@ -1,0 +1,182 @@
+"""``superscalar-ref scenario NAME``: a situation of a factory's life, played with real transactions.
+
+Exit code 0 when it ends as the specification promises, 1 when not, 2 when an argument makes no sense, 130 when it was
+interrupted: what was done by then is printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from superscalar_ref.errors import InputError
+
+if TYPE_CHECKING:
+    from superscalar_ref.scenario.lsp_vanishes import Ended
+    from superscalar_ref.scenario.town import Town
+
+SCENARIOS = {
+    "lsp-vanishes": "the LSP is shut down: all clients of its factories leave, with nothing from it",
+}
+BLOCKS_A_DAY = 144
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of ``scenario``."""
+    parser.add_argument("name", nargs="?", metavar="NAME", help="one of those that --list names")
+    parser.add_argument("--list", action="store_true", help="name all scenarios")
+    parser.add_argument("--clients", type=int, default=127, metavar="N", help="clients of a factory (127)")
+    parser.add_argument("--factories", type=int, default=1, metavar="N", help="factories (1)")
+    parser.add_argument("--arity", metavar="A,B,…", help="children of a node at each level, root first (8,4,2)")
+    parser.add_argument("--static", type=int, metavar="N", help="levels at the top that carry no counter (1)")
+    parser.add_argument(
+        "--reserve-every", type=int, default=2, metavar="N", help="every Nth client has a coin of its own; 0: none (2)"
+    )
+    parser.add_argument("--spike", type=int, default=20, metavar="SAT", help="fee rate of the spike, sat/vB (20)")
+    parser.add_argument(
+        "--spike-blocks", type=int, default=144, metavar="N", help="blocks that it lasts; 0: none (144)"
+    )
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="write the chain and every kit as the LSP vanishes")
+    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Play it, print its totals, and return 0: as promised, 1: not, 130: interrupted."""
+    if args.list:
+        for name, says in SCENARIOS.items():
+            print(f"{name}: {says}")
+        return 0
+    if args.name not in SCENARIOS:
+        given = "is missing" if args.name is None else f"'{args.name}' is not one"
+        raise InputError("NAME", f"{given}; there is {', '.join(SCENARIOS)}", "scenario --list")
+    return _lsp_vanishes(args)
+
+
+def _lsp_vanishes(args: argparse.Namespace) -> int:
+    from superscalar_ref.scenario.lsp_vanishes import everybody_leaves, kits_of  # noqa: PLC0415
+    from superscalar_ref.scenario.miner import FeeDays  # noqa: PLC0415
+    from superscalar_ref.scenario.settings import ARITY, STATIC, plan_of  # noqa: PLC0415
+    from superscalar_ref.scenario.town import build_town, check_plan  # noqa: PLC0415
+
+    for name, value, least in (
+        ("--spike", args.spike, 1),
+        ("--spike-blocks", args.spike_blocks, 0),
+        ("--reserve-every", args.reserve_every, 0),
+    ):
+        if value < least:
+            raise InputError(name, f"must be at least {least}, not {value}", "scenario")
+    arity = ARITY if args.arity is None else _arity(args.arity)
+    static = STATIC if args.static is None else args.static
+    plan = plan_of(args.factories, args.clients, arity, static, args.reserve_every)
+    check_plan(plan)
+    with _shown() as progress:
+        town = build_town(plan, progress)
+        kits = kits_of(town)
+        if args.keep is not None:
+            _keep(args.keep, town, kits)
+        middle = town.ledger.height + plan.middle()
+        days = FeeDays(plan.economy.feerate, args.spike, middle, args.spike_blocks)
+        ended = everybody_leaves(town, kits, days, progress)
+    if args.json:
+        print(json.dumps({**asdict(ended), "total": asdict(ended.total), "all_out": ended.all_out}))
+    else:
+        print("\n".join(_lines(ended, args.spike)))
+    return 130 if ended.interrupted else 0 if ended.all_out else 1
+
+
+def _arity(text: str) -> list[int]:
+    try:
+        return [int(word) for word in text.split(",")]
+    except ValueError:
+        raise InputError("--arity", f"'{text}' is not a list of whole numbers, such as 8,4,2", "R-SHAPE") from None
+
+
+class _Shown:
+    """A bar a phase on the terminal's error stream; nothing where there is no terminal."""
+
+    def __init__(self) -> None:
+        from rich.console import Console  # noqa: PLC0415
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=Console(stderr=True),
+            disable=not sys.stderr.isatty(),
+        )
+        self._tasks: dict[str, object] = {}
+
+    def __enter__(self) -> Callable[[str, int, int], None]:
+        self._bars.start()
+        return self._tell
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def _tell(self, what: str, done: int, of: int) -> None:
+        if what not in self._tasks:
+            self._tasks[what] = self._bars.add_task(what, total=of)
+        self._bars.update(self._tasks[what], completed=done)  # type: ignore[arg-type]
+
+
+def _shown() -> _Shown:
+    return _Shown()
+
+
+def _keep(directory: Path, town: Town, kits: object) -> None:
+    from superscalar_ref.chain.record import write_chain  # noqa: PLC0415
+    from superscalar_ref.parties.kit import Kit, write_kit  # noqa: PLC0415
+
+    directory.mkdir(parents=True, exist_ok=True)
+    write_chain(directory / "chain.jsonl", town.ledger)
+    assert isinstance(kits, dict)
+    for name, kit in kits.items():
+        assert isinstance(kit, Kit)
+        write_kit(directory / f"{name}.json", kit)
+
+
+def _lines(ended: Ended, spike: int) -> Iterator[str]:
+    total = ended.total
+    yield f"the LSP vanishes after height {ended.begun}: {ended.factories} factories, {len(ended.clients)} clients"
+    for kind, one in ended.by_kind.items():
+        yield f"  {kind:<11} {one.count:>6,} transactions {one.vbytes:>9,} vB {one.fees:>9,} sat"
+    yield f"  {'all':<11} {total.count:>6,} transactions {total.vbytes:>9,} vB {total.fees:>9,} sat"
+    yield f"in {ended.blocks_used} blocks, up to height {ended.ended} ({_days(ended.ended - ended.begun)})"
+    if ended.waited_in_spike:
+        yield f"the spike of {spike} sat/vB held something back for {ended.waited_in_spike} blocks"
+    yield from _groups(ended)
+    yield f"left on chain for whoever comes back: {ended.left_behind:,} sat (the LSP's sides, unsold stock, anchors)"
+    if ended.interrupted:
+        yield "INTERRUPTED: this is what was done by then"
+    elif ended.all_out:
+        yield "every client is out, and every satoshi is accounted for"
+    else:
+        late = [out.client for out in ended.clients if not out.whole]
+        yield f"NOT WELL: {len(late)} clients are not out ({', '.join(late[:5])}); conserved: {ended.conserved}"
+
+
+def _groups(ended: Ended) -> Iterator[str]:
+    """Clients to whom the same happened, in one line."""
+    groups = Counter(
+        (out.height, out.status, out.reserve, out.owed, out.received, out.reserve_spent) for out in ended.clients
+    )
+    for (height, status, reserve, owed, received, spent), count in sorted(groups.items()):
+        who = f"with a coin of their own, of which they spent {spent:,} sat" if reserve else "without a coin"
+        how = {
+            "swept": "closed and swept",
+            "paid": "paid by the alternates at the end",
+        }.get(status, f"'{status}'")
+        when = f"height {height} ({_days(height - ended.begun)})" if height else "not at rest"
+        yield f"  {count:>4} clients {who}: {how}, {when}; owed {owed:,} sat, received {received:,} sat each"
+
+
+def _days(blocks: int) -> str:
+    return f"{blocks:,} blocks, {blocks / BLOCKS_A_DAY:.1f} days"
