@@ -57,6 +57,17 @@ class Purse:
 
 
 @dataclass(frozen=True)
+class PurseForm:
+    """A purse as JSON, in a file of its own."""
+
+    key: m.Hash
+    """The secret key of its coins (hex)."""
+    script: m.Script
+    """Where the change goes."""
+    coins: tuple[m.CoinForm, ...]
+
+
+@dataclass(frozen=True)
 class _Checked:
     """A registered transaction, looked at."""
 
@@ -148,9 +159,7 @@ class Tower:
                 self._register(sender, message.entries)
             case t.AskHealth():
                 known = self.health()
-                report = t.HealthReport(
-                    known.height, known.tip, known.lag, known.cases, known.entries, known.waiting
-                )
+                report = t.HealthReport(known.height, known.tip, known.lag, known.cases, known.entries, known.waiting)
                 self._say(sender, report)
             case t.Block() | t.Tip() | t.Feerate() if sender != CHAIN:
                 raise MessageError(f"message of {sender}", "only the chain says what is on chain", "message-form")
@@ -243,6 +252,7 @@ class Tower:
                 self._spends[outpoint] = block.height
                 self.store.put_spend(outpoint, block.height)
         self._forget_below(block.height - MEMORY_BLOCKS)
+        self.store.commit()
         for client in sorted({client for client, _ in self._cases}):
             self._look(client)
 

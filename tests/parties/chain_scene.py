@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from superscalar_ref.bitcoin.transaction import Transaction
@@ -11,8 +11,9 @@ from superscalar_ref.chain.kernel import KernelLedger
 from superscalar_ref.parties.tower import Tower
 from superscalar_ref.parties.watch import NEVER, Watcher
 from superscalar_ref.protocol.blueprint import Locks
+from superscalar_ref.protocol.client import Limits
 from superscalar_ref.protocol.shape import Shape
-from tests.parties.scene import COIN, LOCKS, LSP, WALLET_SCRIPT, Scene, coin, payout, scene
+from tests.parties.scene import COIN, LIMITS, LOCKS, LSP, WALLET_SCRIPT, Scene, coin, payout, scene
 
 
 @dataclass
@@ -25,13 +26,24 @@ class OnChain:
 
     @classmethod
     def start(
-        cls, clients: int, shape: Shape, locks: Locks = LOCKS, towers: Mapping[str, Tower] | None = None
+        cls,
+        clients: int,
+        shape: Shape,
+        locks: Locks = LOCKS,
+        towers: Mapping[str, Tower] | None = None,
+        limits: Limits = LIMITS,
+        others: Sequence[TxOut] = (),
     ) -> OnChain:
-        """A factory that everybody has seen deep enough on a chain of its own."""
-        ledger = KernelLedger.start([TxOut(COIN, WALLET_SCRIPT)])
+        """A factory that everybody has seen deep enough on a chain of its own, which begins with ``others`` too."""
+        ledger = KernelLedger.start([TxOut(COIN, WALLET_SCRIPT), *others])
         point = ledger.funds[0]
         play = scene(
-            clients, shape=shape, locks=locks, coins=(coin(point.txid[::-1].hex(), point.index),), towers=towers
+            clients,
+            shape=shape,
+            locks=locks,
+            limits=limits,
+            coins=(coin(point.txid[::-1].hex(), point.index),),
+            towers=towers,
         )
         play.ceremony()
         play.wire.post(LSP, play.lsp.fund())

@@ -135,3 +135,21 @@ def test_a_channel_without_a_tower_waits_for_nobody() -> None:
     assert not pair.a.channel.watched
     assert pair.messages(c.Fulfil)
     assert pair.a.may_leave()
+
+
+@pytest.mark.parametrize(("feerate", "paid"), [(0, 2), (2, 2), (3, 20), (20, 20), (90, 20)])
+def test_of_the_penalties_at_several_feerates_the_cheapest_that_suffices_goes_out(
+    pasts: dict[bool, Past], feerate: int, paid: int
+) -> None:
+    past = pasts[False]
+    ledger = past.play.chain.ledger.fork()
+    one = copied(past.play.pair.towers["T"])
+    one.receive("chain", t.encode(t.Feerate(feerate)))
+    side = past.play.pair.sides[LSP]
+    thief = ChannelActor(side.terms, side.keys, snapshot(past.copies[0]), past.play.pair.limits)
+    ledger.mine([thief.own_transaction(thief.channel.outpoints[0]).serialized])
+    sky = Sky(ledger, {"T": one})
+    sky.look()
+    (penalty,) = sky.waiting.values()
+    to_local = 600_000
+    assert to_local - penalty.outputs[0].amount_sat == paid * penalty.vbytes
