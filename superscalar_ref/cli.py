@@ -24,6 +24,7 @@ COMMANDS = {
     "machines": "list the state machines, or show one",
     "diagrams": "draw the state machines, or check that the committed drawings are current",
     "check": "decide the properties as games, or show how a wrong design breaks one",
+    "finding": "print what was settled about a question, and repeat what it rests on",
     "why": "take a rule away, and show the shortest way to the loss that it prevents",
     "replay": "run a trace of 'check' as real transactions on Bitcoin Core's consensus code",
     "kit": "a client's exit kit as one file: write it, check it, leave by it alone",
