@@ -46,10 +46,10 @@ def run(args: argparse.Namespace) -> int:
 
     if not 0 < args.timeout < 3600:
         raise InputError("--timeout", "is not between 0 and 3600 seconds", "--timeout")
+    known = kit.load_known(args.expected_failures) if args.expected_failures else ()
     tests = kit.load_tests(args.layer or kit.LAYERS, args.vectors, args.only)
     if args.liars:
         return _liars(tests, args.json)
-    known = kit.load_known(args.expected_failures) if args.expected_failures else ()
     runner = _runner(args)
     try:
         from superscalar_ref.conformance.judge import greet  # noqa: PLC0415

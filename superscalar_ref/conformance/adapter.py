@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any
 
 from superscalar_ref import __version__
@@ -31,10 +33,11 @@ from superscalar_ref.spec.load import load_machines
 PROTOCOL = 1
 
 
-def reference_machines(directory: Path | None = None) -> dict[str, BoundMachine[Any]]:
-    """Every table that has functions, by name. Raises SpecError."""
+@cache
+def reference_machines(directory: Path | None = None) -> Mapping[str, BoundMachine[Any]]:
+    """Every table that has functions, by name; read once. Raises SpecError."""
     bound = ((table.name, bound_to_rules(table)) for table in load_machines(directory))
-    return {name: machine for name, machine in bound if machine is not None}
+    return MappingProxyType({name: machine for name, machine in bound if machine is not None})
 
 
 class TableAdapter:

@@ -93,7 +93,8 @@ def load_tests(layers: Sequence[str] = LAYERS, directory: Path | None = None, on
     tests: list[dict[str, Any]] = []
     seen: dict[str, Path] = {}
     for path in sorted(folder.glob("*.json")):
-        document = read_tests(path)
+        # The package's own files are held against the schema by its tests: that takes longer than to read them.
+        document = read_tests(path, whole=directory is not None)
         if document["layer"] not in layers:
             continue
         for test in document["tests"]:
