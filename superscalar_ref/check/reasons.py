@@ -21,10 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from superscalar_ref.check.configurations import Values, tight_values
-from superscalar_ref.check.explore import Explorer
+from superscalar_ref.check.explore import Explorer, Scene
 from superscalar_ref.check.judge import KNOWN, SOMETIMES, Design, Job, jobs
 from superscalar_ref.check.meter import Meter
 from superscalar_ref.check.running import run_jobs
+from superscalar_ref.check.situations import held
 from superscalar_ref.check.variants import Search
 from superscalar_ref.check.verdict import Verdict
 from superscalar_ref.check.world import LSP, Offer, World
@@ -54,7 +55,7 @@ class Reason:
     broken: Verdict | None
     """The first property that breaks, with its trace."""
     idle: tuple[str, ...]
-    """Properties of which no example is left although they hold, and states that are never reached any more."""
+    """States that are never reached any more, else properties of which no example is left although they hold."""
 
 
 def removals(design: Design, identity: str) -> Iterator[Removal]:
@@ -121,7 +122,8 @@ class _Seen:
     """What the games of a job are about: where two of these are equal, so are all verdicts."""
 
     values: Values
-    scenes: tuple[object, ...]
+    scenes: frozenset[object]
+    """Of each scene, what its games and the hero's kit depend on."""
     catalog: Mapping[str, Template]
     offers: tuple[tuple[Offer, frozenset[str], int], ...]
     statuses: frozenset[str] = field(compare=False)
@@ -136,10 +138,23 @@ def _seen(design: Design, job: Job) -> _Seen:
     role = "factory" if job.hero == LSP else "client"
     return _Seen(
         values,
-        tuple(scene.key for scene in scenes),
+        frozenset(_stake(world, scene) for scene in scenes),
         world.catalog,
         tuple((offer, offer.kit, offer.owed) for offer in world.offers()),
         frozenset(f"{role}: {scene.party.life.status}" for scene in scenes),
+    )
+
+
+def _stake(world: World, scene: Scene) -> object:
+    return (
+        held(world, scene),
+        scene.released,
+        scene.counts_on,
+        scene.offered,
+        scene.owed,
+        scene.funded,
+        scene.elsewhere,
+        scene.late,
     )
 
 
@@ -199,16 +214,17 @@ def reason(removal: Removal, whole: Whole) -> Reason:
             broken = [verdict for verdict in verdicts if verdict.trace is not None]
             if broken:
                 return Reason(removal, broken[0], ())
-    idle = _idle(whole, todo, found) if todo else []
-    return Reason(removal, None, (*idle, *(f"the state '{name}'" for name in sorted(gone))))
+    if gone:
+        return Reason(removal, None, tuple(f"the state '{name}'" for name in sorted(gone)))
+    return Reason(removal, None, tuple(idle(whole, todo, found)))
 
 
 _READS = {"lives": {"client", "factory"}, "ceremonies": {"session"}, "games": {"client", "factory", "session"}}
 """The tables that each search steps through."""
 
 
-def _idle(whole: Whole, again: Sequence[Job], found: Sequence[Verdict]) -> list[str]:
-    """The properties that had an example, and have none any more."""
+def idle(whole: Whole, again: Sequence[Job], found: Sequence[Verdict]) -> list[str]:
+    """The properties that had an example in the ``whole``, and have none now that the jobs ``again`` found this."""
     asked = {verdict.property for verdict in found}
     left = {verdict.property for verdict in found if verdict.examples}
     if asked <= left:

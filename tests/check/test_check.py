@@ -17,7 +17,7 @@ from superscalar_ref.check.configurations import Configuration, allowed_choices,
 from superscalar_ref.check.explore import Explorer
 from superscalar_ref.check.game import solve
 from superscalar_ref.check.judge import KNOWN, SOMETIMES, Design, Progress, judge
-from superscalar_ref.check.reasons import Reason, Whole, reason, removals
+from superscalar_ref.check.reasons import Reason, Whole, idle, reason, removals
 from superscalar_ref.check.situations import arena, counts, held, policy
 from superscalar_ref.check.trace import Trace, as_json, mermaid, story
 from superscalar_ref.check.variants import problem
@@ -535,13 +535,15 @@ def test_why_notices_what_never_happens_any_more(specification: Specification) -
     base = design(specification, "slow-blocks")
     (*_, gone) = removals(base, "SES-5")
     whole = Whole(base)
-    # The whole design has an example of everything: the baseline's own tests show it.
-    some = [Verdict(name, examples=1) for name in ("P-EXIT-ALWAYS", "P-LSP-EXIT", "P-NEWEST-WINS")]
-    whole.__dict__["verdicts"] = {job: some if job.configuration else [] for job in whole.jobs}
     found = reason(gone, whole)
     assert found.broken is None
-    assert "P-EXIT-ALWAYS-SOMETIMES" in found.idle
     assert "the state 'client: active'" in found.idle
+    # Where every state is reached still: what the jobs that were run again have no example of, nor any other.
+    one, *rest = whole.jobs
+    whole.__dict__["verdicts"] = {job: [Verdict("P-NEWEST-WINS", examples=1)] for job in whole.jobs}
+    assert idle(whole, [one], [Verdict("P-NEWEST-WINS", examples=0)]) == []
+    assert idle(whole, [one, *rest], [Verdict("P-NEWEST-WINS", examples=0)]) == ["P-NEWEST-WINS-SOMETIMES"]
+    assert idle(whole, [one, *rest], [Verdict("P-NEWEST-WINS", examples=2), Verdict("P-LSP-EXIT")]) == []
 
 
 @pytest.mark.parametrize(
