@@ -27,7 +27,7 @@ from superscalar_ref.bitcoin.locks import relative_lock_blocks
 from superscalar_ref.bitcoin.script import P2A
 from superscalar_ref.bitcoin.transaction import Transaction, from_bytes, from_hex
 from superscalar_ref.chain.interface import TxOut
-from superscalar_ref.errors import InputError, MessageError, Refused, SuperscalarError
+from superscalar_ref.errors import InputError, MessageError, SuperscalarError
 from superscalar_ref.machine.step import BoundMachine, step
 from superscalar_ref.machine.types import Action, Event
 from superscalar_ref.parties import messages as m
@@ -35,7 +35,7 @@ from superscalar_ref.parties import tower_messages as t
 from superscalar_ref.parties.actor import Outbox
 from superscalar_ref.parties.tower_store import KeptEntry, TowerStore
 from superscalar_ref.protocol.strategy import Strategy, load_strategy
-from superscalar_ref.protocol.watchtower import NOT_THERE, Case, Health, choose, watchtower_machine
+from superscalar_ref.protocol.watchtower import NOT_THERE, Case, Health, Sight, look, watchtower_machine
 from superscalar_ref.realise.book import CoinOutput
 from superscalar_ref.realise.child import bump
 from superscalar_ref.signing.keys import Randomness, SecretKey, system_randomness
@@ -274,46 +274,22 @@ class Tower:
 
     def _look(self, client: str) -> None:
         """Let the table take what is on chain for each of a client's outputs, then publish what it lets."""
-        for case in self.cases(client):
-            for event in self._events(case):
-                try:
-                    self._put(self._step(self._cases[client, case.outpoint], event)[0])
-                except Refused:
-                    continue
-        unspent = [case for case in self.cases(client) if case.outpoint not in self._spends]
-        chosen = choose(self.strategy, unspent, self.height + 1)
-        answers: list[str] = []
-        for case, name in chosen:
-            entry = self._adequate(case, name)
-            event = Event.of("answer", self.name, entry=entry, next_height=self.height + 1)
-            try:
-                after, actions = self._step(case, event)
-            except Refused:
-                continue
-            self._put(after)
-            answers += [action.name for action in actions if action.kind == "broadcast"]
+        known = self.cases(client)
+        after, answers = look(self.machine, self.strategy, known, self._sight, self.height, self._adequate)
+        for before, now in zip(known, after, strict=True):
+            if now != before:
+                self._put(now)
         # What was decided is durable before anything leaves.
         self.store.commit()
         for txid in answers:
             self._broadcast(client, txid)
 
-    def _events(self, case: Case) -> list[Event]:
-        """What has become of an output: confirmed, gone, spent."""
-        if case.status == "settled":
-            return []
-        txid = case.outpoint.partition(":")[0]
-        found = self._seen.get(txid)
+    def _sight(self, case: Case) -> Sight:
+        """Where a case's output is confirmed, and where it is spent."""
+        found = self._seen.get(case.outpoint.partition(":")[0])
         if found is None and case.confirmed != NOT_THERE and case.confirmed < min(self._blocks, default=0):
             found = case.confirmed  # It was in a block that is older than what is remembered.
-        events = []
-        if case.confirmed not in (NOT_THERE, found):
-            events.append(Event.of("output_gone", CHAIN))
-        if found is not None and case.confirmed != found:
-            events.append(Event.of("output_confirmed", CHAIN, height=found))
-        spent = self._spends.get(case.outpoint)
-        if spent is not None:
-            events.append(Event.of("output_spent", CHAIN, depth=self.height - spent + 1))
-        return events
+        return Sight(found, self._spends.get(case.outpoint))
 
     # -- publishing ----------------------------------------------------------------------------------------------------
 

@@ -10,13 +10,14 @@ Laws of this module:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
+from superscalar_ref.errors import Refused
 from superscalar_ref.machine.bind import bind
-from superscalar_ref.machine.step import BoundMachine
+from superscalar_ref.machine.step import BoundMachine, step
 from superscalar_ref.machine.types import Action, Event, Rules, number, text
 from superscalar_ref.protocol.strategy import Strategy, View, decide
 from superscalar_ref.protocol.transaction import Kind, Outpoint, Spend, Template
@@ -188,6 +189,64 @@ class Health:
     def lag(self) -> int:
         """Blocks that it knows of and has not seen: while there are any, it protects nobody."""
         return self.tip - self.height
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What a tower sees of one output, as heights of blocks; None: not on chain, or not spent."""
+
+    confirmed: int | None
+    spent: int | None
+
+
+def look(
+    machine: BoundMachine[Case],
+    strategy: Strategy,
+    cases: Iterable[Case],
+    see: Callable[[Case], Sight],
+    height: int,
+    adequate: Callable[[Case, str], str] = lambda case, entry: entry,
+) -> tuple[tuple[Case, ...], tuple[str, ...]]:
+    """One client's cases after a look at the chain whose last block is at ``height``, and the entries to publish now.
+
+    ``adequate`` may put another entry, that differs only in its fee, in the place of the chosen one.
+    """
+    after: dict[str, Case] = {}
+    unspent: list[Case] = []
+    for case in cases:
+        sight = see(case)
+        after[case.outpoint] = now = _told(machine, case, sight, height)
+        if sight.confirmed is not None and sight.spent is None:
+            unspent.append(now)
+    answers: list[str] = []
+    for case, name in choose(strategy, unspent, height + 1):
+        event = Event.of("answer", case.tower, entry=adequate(case, name), next_height=height + 1)
+        try:
+            stepped = step(machine, case, event)
+        except Refused:
+            continue
+        after[case.outpoint] = stepped.context
+        answers += [action.name for action in stepped.actions if action.kind == "broadcast"]
+    return tuple(after.values()), tuple(answers)
+
+
+def _told(machine: BoundMachine[Case], case: Case, sight: Sight, height: int) -> Case:
+    """A case after what has become of its output: gone, confirmed, spent."""
+    if case.status == "settled":
+        return case
+    events = []
+    if case.confirmed not in (NOT_THERE, sight.confirmed):
+        events.append(Event.of("output_gone", "chain"))
+    if sight.confirmed is not None and case.confirmed != sight.confirmed:
+        events.append(Event.of("output_confirmed", "chain", height=sight.confirmed))
+    if sight.spent is not None:
+        events.append(Event.of("output_spent", "chain", depth=height - sight.spent + 1))
+    for event in events:
+        try:
+            case = step(machine, case, event).context
+        except Refused:
+            continue
+    return case
 
 
 def choose(strategy: Strategy, cases: Iterable[Case], next_height: int) -> tuple[tuple[Case, str], ...]:
