@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SCENARIOS = {
     "lsp-vanishes": "the LSP is shut down: all clients of its factories leave, with nothing from it",
+    "reorgs": "a funding, each part of an exit, and a close are taken back, at each depth up to the bound",
 }
 BLOCKS_A_DAY = 144
 
@@ -55,7 +56,28 @@ def run(args: argparse.Namespace) -> int:
     if args.name not in SCENARIOS:
         given = "is missing" if args.name is None else f"'{args.name}' is not one"
         raise InputError("NAME", f"{given}; there is {', '.join(SCENARIOS)}", "scenario --list")
-    return _lsp_vanishes(args)
+    return _lsp_vanishes(args) if args.name == "lsp-vanishes" else _reorgs(args)
+
+
+def _reorgs(args: argparse.Namespace) -> int:
+    """Every situation at every depth, in a factory of one client with short locks."""
+    from superscalar_ref.scenario.reorgs import SITUATIONS, play, well  # noqa: PLC0415
+    from superscalar_ref.scenario.settings import short_plan  # noqa: PLC0415
+
+    plan = short_plan()
+    bad = 0
+    for what, branches in SITUATIONS.items():
+        for branch in branches:
+            for depth in range(1, plan.limits.depth):
+                done = play(plan, what, depth, branch)
+                bad += not well(plan, done)
+                if args.json:
+                    print(json.dumps({**asdict(done), "well": well(plan, done)}))
+                    continue
+                word = "well" if well(plan, done) else "NOT WELL"
+                states = f"client '{done.before[1]}' then '{done.statuses[1]}', LSP '{done.statuses[0]}'"
+                print(f"{word}: {what} taken back {depth} deep, {branch} in its place: {states}")
+    return 1 if bad else 0
 
 
 def _lsp_vanishes(args: argparse.Namespace) -> int:

@@ -80,7 +80,7 @@ class Watcher:
     def _tell(self, name: str, height: int) -> None:
         """One confirmed transaction as events of the party's life; what its table does not take, it does not need."""
         facts = {"depth": self.ledger.height - height + 1, "height": height}
-        if self.actor.factory.templates[name].kind in (Kind.COMMITMENT, Kind.SWEEP, Kind.POISON):
+        if self.actor.factory.templates[name].kind in (Kind.COMMITMENT, Kind.SWEEP, Kind.POISON, Kind.ALTERNATE):
             facts["unsettled"] = self.unsettled()
         for event, carried in _events(self.actor.factory.templates[name], self.actor.name):
             if (name, event) in self.told:
@@ -92,15 +92,27 @@ class Watcher:
             self.told.add((name, event))
 
     def unsettled(self) -> int:
-        """How many confirmed outputs the party still has a close, a sweep, a link or a poison for."""
+        """How many confirmed outputs the party has a close, a sweep, a link or a poison for that are not at rest.
+
+        At rest is what a transaction has spent that is as deep as a reorg is assumed to reach: another may take its
+        place (Q-REO-1).
+        """
         view = self.view()
+        life = self.actor.party.life
+        depth = life.limits.depth if isinstance(life, Client) else life.depth
+        shallow = {
+            spend.outpoint
+            for name, height in self.seen.items()
+            if self.ledger.height - height + 1 < depth
+            for spend in self.actor.factory.templates[name].spends
+        }
         return len(
             {
                 spend.outpoint
                 for template in view.held.values()
                 if template.kind in (Kind.COMMITMENT, Kind.SWEEP, Kind.SALE, Kind.POISON)
                 for spend in template.spends
-                if spend.outpoint in view.unspent
+                if spend.outpoint in view.unspent or spend.outpoint in shallow
             }
         )
 
@@ -155,7 +167,7 @@ _EVENTS: Mapping[Kind, tuple[tuple[str, tuple[str, ...]], ...]] = {
     Kind.STATE: (("tree_confirmed", ()), ("state_confirmed", ())),
     Kind.COMMITMENT: (("commitment_confirmed", ()),),
     Kind.SWEEP: (("sweep_confirmed", _SETTLED),),
-    Kind.ALTERNATE: (("tree_confirmed", ()), ("alternate_confirmed", _DEPTH)),
+    Kind.ALTERNATE: (("tree_confirmed", ()), ("alternate_confirmed", _SETTLED)),
     Kind.SALE: (("tree_confirmed", ()),),
     Kind.POISON: (("tree_confirmed", ()), ("poison_confirmed", _SETTLED)),
     Kind.CLOSE: (("close_confirmed", _DEPTH),),

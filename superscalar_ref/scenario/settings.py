@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from superscalar_ref.protocol.blueprint import Economy, Locks
 from superscalar_ref.protocol.client import Limits
@@ -49,3 +50,11 @@ def plan_of(
         reserve_every=reserve_every,
         transaction_version=number("transaction_version"),
     )
+
+
+def short_plan(clients: int = 1, factories: int = 1) -> Plan:
+    """Factories whose locks are a few blocks, so that a whole life is a hundred; depth and fees are the defaults'."""
+    usual = plan_of(factories, clients, (2,), 0, 2)
+    locks = Locks(step=2, states=3, to_self_delay=3, end=120, stock_lock_blocks=4)
+    limits = Limits(ceiling=200, margin=5, life=60, depth=usual.limits.depth, reaction=1)
+    return replace(usual, locks=locks, limits=limits, active_blocks=20)

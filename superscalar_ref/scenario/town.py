@@ -176,10 +176,19 @@ def offer(plan: Plan, factory: int, height: int) -> Offer:
 
 
 def build_town(plan: Plan, progress: Progress = lambda what, done, of: None) -> Town:
-    """Run every ceremony, fund all factories in one block, and let everybody see it deep enough.
+    """Sign every factory, fund all in one block, and let everybody see it deep enough. Raises as ``check_plan``."""
+    town = sign_town(plan, progress)
+    fundings = [factory.lsp.fund().broadcasts[-1] for factory in town.factories]
+    town.ledger.mine([one.serialized for one in fundings])
+    town.ledger.advance(plan.limits.depth - 1)
+    for factory in town.factories:
+        for actor in (factory.lsp, *factory.clients.values()):
+            Watcher(actor, town.ledger).look()
+    return town
 
-    Raises as ``check_plan`` does.
-    """
+
+def sign_town(plan: Plan, progress: Progress = lambda what, done, of: None) -> Town:
+    """Run every ceremony: all factories are signed, and none is funded. Raises as ``check_plan``."""
     check_plan(plan)
     holders = [
         name for factory in range(plan.factories) for n, name in enumerate(plan.names(factory)) if plan.has_reserve(n)
@@ -194,12 +203,6 @@ def build_town(plan: Plan, progress: Progress = lambda what, done, of: None) -> 
         coin = m.CoinForm(point.txid[::-1].hex(), point.index, coins[number].amount, coins[number].script.hex())
         factories.append(_ceremony(plan, number, coin, ledger.height))
     progress("ceremonies", plan.factories, plan.factories)
-    fundings = [factory.lsp.fund().broadcasts[-1] for factory in factories]
-    ledger.mine([one.serialized for one in fundings])
-    ledger.advance(plan.limits.depth - 1)
-    for factory in factories:
-        for actor in (factory.lsp, *factory.clients.values()):
-            Watcher(actor, ledger).look()
     reserves = {
         name: CoinOutput(point.txid[::-1].hex(), point.index, TxOutput(plan.reserve, wallet_script(name)))
         for name, point in zip(holders, points[plan.factories :], strict=True)

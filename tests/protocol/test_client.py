@@ -85,6 +85,8 @@ ROWS: list[tuple[str, str, str, str, str, list[tuple[str, str]]]] = [
     ("closing", "close_confirmed", "chain", "CLI-9", "left", [("persist", "status")]),
     ("exiting", "close_confirmed", "chain", "CLI-9", "left", [("persist", "status")]),
     ("waiting", "close_confirmed", "chain", "CLI-9", "left", [("persist", "status")]),
+    ("on_chain", "close_confirmed", "chain", "CLI-9", "left", [("persist", "status")]),
+    ("settling", "close_confirmed", "chain", "CLI-9", "left", [("persist", "status")]),
     *[
         (status, event, by, row, "exiting", [("abort", "sessions"), ("persist", "status")])
         for event, by, row in (("start_exit", "A", "CLI-10"), ("tree_confirmed", "chain", "CLI-11"))
@@ -97,11 +99,12 @@ ROWS: list[tuple[str, str, str, str, str, list[tuple[str, str]]]] = [
     ("on_chain", "commitment_confirmed", "chain", "CLI-15", "settling", [("persist", "status")]),
     ("settling", "sweep_confirmed", "chain", "CLI-16", "swept", [("persist", "status")]),
     ("on_chain", "peer_commitment_confirmed", "chain", "CLI-19", "swept", [("persist", "status")]),
+    ("settling", "peer_commitment_confirmed", "chain", "CLI-19", "swept", [("persist", "status")]),
     ("on_chain", "poison_confirmed", "chain", "CLI-21", "swept", [("persist", "status")]),
     ("settling", "poison_confirmed", "chain", "CLI-21", "swept", [("persist", "status")]),
     *[
         (status, "alternate_confirmed", "chain", "CLI-17", "paid", [("abort", "sessions"), ("persist", "status")])
-        for status in ("holding", "active", "updating", "closing", "exiting", "waiting", "on_chain")
+        for status in ("holding", "active", "updating", "closing", "exiting", "waiting", "on_chain", "settling")
     ],
     *[
         (status, "abort", by, "CLI-18", "left", [("abort", "sessions"), ("persist", "status")])

@@ -571,7 +571,7 @@ def another_channel_left(event: str, prepare: Callable[[World], object]) -> Scen
         world = impatient(tables)
         prepare(world)
         world.seen("A", event, unsettled=1)
-        demand(world.status("A") != "swept", "A stops watching while a channel of its own is unsettled")
+        demand(world.status("A") not in ("swept", "paid"), "A stops watching while a channel of its own is unsettled")
         return world
 
     return play
@@ -952,6 +952,7 @@ SCENES: dict[str, dict[str, Scene]] = {
     },
     "CLI-17": {
         "deep_enough": shallow("A", "alternate_confirmed", World.active),
+        "nothing_left": another_channel_left("alternate_confirmed", _on_chain),
         "drop_pending": breaks_off("A", _then("alternate_confirmed", "A", "paid", depth=DEPTH)),
         "persist_status": breaks_off("A", _then("alternate_confirmed", "A", "paid", depth=DEPTH)),
     },
