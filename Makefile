@@ -18,7 +18,7 @@ help:
 	@echo 'make lint             style, types, layers'
 	@echo 'make bench            measurements, as ratios within one run'
 	@echo 'make diagrams         draw the state machines into diagrams/'
-	@echo 'make vectors          make the test vectors from the tables into spec/vectors'
+	@echo 'make vectors          make the test vectors, and what is generated in spec/chapters'
 	@echo 'make check-generated  fail when a generated file differs from what it is made from'
 	@echo 'make clean            remove .venv, build/ and caches'
 
@@ -44,9 +44,13 @@ diagrams: $(READY)
 
 vectors: $(READY)
 	$(BIN)/superscalar-ref vectors make
+	$(BIN)/superscalar-ref chapters
 
 check-generated: $(READY)
 	$(BIN)/superscalar-ref diagrams --check
+	$(BIN)/superscalar-ref vectors make --check
+	$(BIN)/superscalar-ref chapters --check
+	$(BIN)/superscalar-ref trace --check
 
 clean:
 	rm -rf .venv build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -24,6 +24,7 @@ COMMANDS = {
     "machines": "list the state machines, or show one",
     "diagrams": "draw the state machines, or check that the committed drawings are current",
     "check": "decide the properties as games, or show how a wrong design breaks one",
+    "mutate": "make every single fault of the tables, and say who notices it",
     "finding": "print what was settled about a question, and repeat what it rests on",
     "why": "take a rule away, and show the shortest way to the loss that it prevents",
     "replay": "run a trace of 'check' as real transactions on Bitcoin Core's consensus code",
@@ -32,6 +33,8 @@ COMMANDS = {
     "tower": "a watchtower as a process: lines of messages and blocks in, transactions and answers out",
     "vectors": "check files of test vectors against this implementation, or make our own",
     "conform": "ask another implementation every vector, and judge its answers",
+    "chapters": "make what is generated in the text of the specification, or check that it is current",
+    "trace": "each requirement with its code, tests and vectors; unknown and doubled ids",
 }
 
 

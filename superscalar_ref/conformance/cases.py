@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from superscalar_ref.conformance.example import Example, example
+from superscalar_ref.spec.load import load_parameters
+from superscalar_ref.spec.parameters import Constraint, Parameter, ParameterSet
 
 NOTES: Mapping[str, str] = {
     "off-by-one": "A bound that is one too wide or too narrow: what is at the edge is refused, or what is "
@@ -75,6 +77,11 @@ def topics() -> tuple[Topic, ...]:
             "expiries",
             "Which expiry an HTLC through the factory may have, so that both sides can enforce it on chain.",
             tuple(_expiries()),
+        ),
+        Topic(
+            "parameters",
+            "Which numbers are safe together: each constraint is broken by values that are each in their range.",
+            tuple(_parameters()),
         ),
         Topic(
             "keys-and-scripts",
@@ -404,6 +411,60 @@ def _expiries() -> Iterator[Case]:
     yield expiry(
         "forwarded-too-soon", 2000, "The forwarder would lose if it learns the preimage late.", True, incoming=2967
     )
+
+
+def _parameters() -> Iterator[Case]:
+    known = load_parameters()
+
+    def check(slug: str, comment: str, rules: tuple[str, ...], values: Mapping[str, int | str], negative: bool) -> Case:
+        return Case(
+            f"parameters-{slug}", "parameters.check", {"values": values}, rules, comment, ("off-by-one",), negative
+        )
+
+    yield check(
+        "defaults", "The defaults keep every constraint.", tuple(one.id for one in known.constraints), {}, False
+    )
+    for constraint in known.constraints:
+        broken = _breaking(known, constraint)
+        if broken is not None:
+            slug = constraint.id.removeprefix("R-").lower()
+            yield check(slug, constraint.says, (constraint.id,), broken, True)
+    yield check("unknown", "There is no such parameter.", (), {"no_such_parameter": 1}, True)
+    yield check("out-of-range", "A step of 0 blocks.", (), {"step_blocks": 0}, True)
+    yield check("no-number", "A word in place of a number.", (), {"step_blocks": "144"}, True)
+    yield check("no-choice", "A word that is none of the choices.", (), {"stock_lock": "never"}, True)
+
+
+def _breaking(known: ParameterSet, constraint: Constraint) -> Mapping[str, int | str] | None:
+    """Values that break a constraint and as few others as can be found: one parameter changed, else a choice with
+    it."""
+    defaults: dict[str, int | str] = {one.name: one.default for one in known.parameters}
+    choices: list[dict[str, int | str]] = [{}]
+    choices += [{one.name: word} for one in known.parameters for word in one.choices if word != one.default]
+    found: list[tuple[int, int, Mapping[str, int | str]]] = []
+    for chosen in choices:
+        for one in known.parameters:
+            for value in _tried(one, defaults[one.name]):
+                changed = {**chosen, one.name: value}
+                values = {**defaults, **changed}
+                if not constraint.holds(values):
+                    others = sum(not other.holds(values) for other in known.constraints)
+                    found.append((others, len(changed), changed))
+        if found:
+            break
+    return min(found, key=lambda one: one[:2])[2] if found else None
+
+
+def _tried(parameter: Parameter, default: int | str) -> Iterator[int | str]:
+    """Values of a parameter: each choice; for a number the nearest to the default first, then its bounds."""
+    if parameter.choices:
+        yield from parameter.choices
+        return
+    assert isinstance(default, int)
+    distances = [sign * (1 << power) for power in range(14) for sign in (1, -1)]
+    for value in (*(default + distance for distance in distances), parameter.low, parameter.high):
+        if value is not None and parameter.fault(value) is None:
+            yield value
 
 
 # -- keys and scripts --------------------------------------------------------------------------------------------------

@@ -169,7 +169,7 @@ def _test(case: Case, profile: str) -> dict[str, Any]:
     try:
         result = evaluate(case.function, case.arguments, case.id)
         expect = {"ok": result}
-        negative = result == {"valid": False}
+        negative = result == {"valid": False} or bool(result.get("broken"))
     except Rejected as rejected:
         expect = {"reject": {"code": rejected.code}}
         negative = True

@@ -35,6 +35,7 @@ from superscalar_ref.realise.channel import ChannelPoints
 from superscalar_ref.realise.htlc import Direction, Htlc
 from superscalar_ref.signing import musig, nonces
 from superscalar_ref.signing.keys import SecretKey, verify
+from superscalar_ref.spec.load import load_parameters
 
 CODES: Mapping[str, str] = {
     "BAD_STEP": "a step of less than one block",
@@ -56,6 +57,7 @@ CODES: Mapping[str, str] = {
     "FACTORY_TOO_OLD": "no expiry is accepted any more",
     "EXPIRY_TOO_SOON": "an expiry before an exit and its margin are over",
     "EXPIRY_TOO_LATE": "an expiry too near the factory's end",
+    "BAD_PARAMETER": "a name that is no parameter, or a value out of its range",
     "DELTA_TOO_SMALL": "an incoming expiry too near the outgoing one",
 }
 """The refusal codes of layer L0, in words."""
@@ -297,6 +299,31 @@ def _expiry(given: ExpiryForm) -> dict[str, Any]:
     if given.incoming is not None:
         htlc_limits.check_forward(limits, given.incoming, given.expiry)
     return {"earliest": limits.earliest(given.tip), "latest": limits.latest()}
+
+
+@dataclass(frozen=True)
+class ParametersForm:
+    """Values of parameters by name; a parameter that is left out has its default."""
+
+    values: dict[str, int | str]
+
+
+@_function("parameters.check", ParametersForm, "BAD_PARAMETER")
+def _parameters(given: ParametersForm) -> dict[str, Any]:
+    """Which constraints of spec/parameters.toml these values break, by id, in the order of the file; none is well.
+
+    Refused are a name that is no parameter and a value out of its range.
+    """
+    known = load_parameters()
+    values: dict[str, int | str] = {one.name: one.default for one in known.parameters}
+    for name, value in given.values.items():
+        if name not in known:
+            raise Rejected("BAD_PARAMETER", f"there is no parameter '{name}'")
+        fault = known[name].fault(value)
+        if fault is not None:
+            raise Rejected("BAD_PARAMETER", fault)
+        values[name] = value
+    return {"broken": [one.id for one in known.constraints if not one.holds(values)]}
 
 
 # -- keys, scripts, outputs --------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ Laws of this module:
 * A field of an event that is a list has several values: the first is the usual one, and one field at a time takes
   another (``vary = "all"``: every combination), for the first sender; every other sender sends the usual. A list
   inside the list is a set of names.
+* An event that the table has and the seed has not is tried without fields.
 * ``[[given]]`` are fields of the context that another part of the same party changes between two events.
 """
 
@@ -81,6 +82,7 @@ def load_seed(machine: BoundMachine[Any], directory: Path | None = None) -> Seed
         for name, start in data["starts"].items()
     )
     events = tuple(event for number, entry in enumerate(data["events"]) for event in _events(document, number, entry))
+    events += tuple(_without_fields(machine, events))
     given = tuple(
         Given(entry["says"], {key: value for key, value in entry.items() if key != "says"})
         for entry in data.get("given", [])
@@ -103,6 +105,14 @@ def _events(document: Document, number: int, entry: Mapping[str, Any]) -> Iterat
             yield event_from({"name": name, "by": by, "fields": fields}, place)
             if by != senders[0] and not everything:
                 break
+
+
+def _without_fields(machine: BoundMachine[Any], events: tuple[Event, ...]) -> Iterator[Event]:
+    """Events of the table that the seed does not have yet, bare, from every sender that the seed knows."""
+    known = {event.name for event in events}
+    for name in machine.table.events:
+        if name not in known:
+            yield from (Event.of(name, by) for by in dict.fromkeys(event.by for event in events))
 
 
 def _every(choices: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:

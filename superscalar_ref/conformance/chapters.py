@@ -1,0 +1,260 @@
+"""The chapters of ``spec/chapters``: what is generated stands between markers, everything else is written by hand.
+
+``<!-- generated: KIND ARGUMENTS -->`` begins a block, ``<!-- end -->`` ends it. Laws of this module:
+
+* A block is a pure function of ``spec/``: tables, parameters, properties, and the committed vectors.
+* Text outside of the markers is never touched.
+* An unknown kind, a bad argument, or a block without an end is one error with its file and line.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from superscalar_ref.bitcoin.transaction import compact_size, from_hex
+from superscalar_ref.conformance.functions import FUNCTIONS
+from superscalar_ref.conformance.kit import load_tests
+from superscalar_ref.conformance.trace import table, trace
+from superscalar_ref.errors import InputError
+from superscalar_ref.machine.mermaid import to_mermaid
+from superscalar_ref.spec.load import load_specification
+from superscalar_ref.spec.location import spec_directory
+from superscalar_ref.spec.specification import Specification
+
+_BLOCK = re.compile(r"(<!-- generated: ([a-z-]+)((?: [^ \n]+)*) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+_BEGIN = re.compile(r"<!-- generated:")
+
+
+class Source:
+    """What blocks are made from; each part is read when the first block asks for it."""
+
+    @cached_property
+    def specification(self) -> Specification:
+        """Tables, parameters, properties."""
+        return load_specification()
+
+    @cached_property
+    def tests(self) -> dict[str, dict[str, Any]]:
+        """The committed vectors by id."""
+        return {test["id"]: test for test in load_tests()}
+
+
+def chapters() -> tuple[Path, ...]:
+    """The files of ``spec/chapters``, by name."""
+    return tuple(sorted((spec_directory() / "chapters").glob("*.md")))
+
+
+def spliced(text: str, place: str, source: Source) -> str:
+    """A chapter with every block made anew. Raises InputError, naming the line."""
+    if len(_BEGIN.findall(text)) != len(_BLOCK.findall(text)):
+        raise InputError(place, "a block has no '<!-- end -->', or its marker is malformed", "chapters")
+
+    def made(found: re.Match[str]) -> str:
+        line = text.count("\n", 0, found.start()) + 1
+        kind, arguments = found[2], found[3].split()
+        make = BLOCKS.get(kind)
+        if make is None:
+            raise InputError(f"{place}:{line}", f"no kind of block is called '{kind}'", "chapters")
+        try:
+            body = make(source, *arguments)
+        except (KeyError, StopIteration, TypeError, ValueError) as error:
+            raise InputError(f"{place}:{line}", f"'{kind} {' '.join(arguments)}': {error!r}", "chapters") from error
+        return f"{found[1]}\n{body.strip()}\n\n{found[5]}"
+
+    return _BLOCK.sub(made, text)
+
+
+# -- blocks ------------------------------------------------------------------------------------------------------------
+
+
+def _grid(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
+    lines = [f"| {' | '.join(head)} |", "|" + " --- |" * len(head)]
+    lines += [f"| {' | '.join(_cell(cell) for cell in row)} |" for row in rows]
+    return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def _diagram(source: Source, name: str) -> str:
+    return f"```mermaid\n{to_mermaid(source.specification.machine(name))}```"
+
+
+def _rows(source: Source, name: str, *only: str) -> str:
+    """The rows of a machine as requirements: who, what, why."""
+    machine = source.specification.machine(name)
+    lines = []
+    for row in machine.transitions:
+        if only and row.id not in only:
+            continue
+        said = {guard: machine.guard(guard).says for guard in row.guards}
+        lines.append(f"- **{row.id}** `{row.event}` by {' or '.join(row.by)}, in {_codes(row.sources)}, to `{row.to}`.")
+        lines.append(f"  {' '.join(row.rule.split())}")
+        if row.why:
+            lines.append(f"  *Why:* {' '.join(row.why.split())}")
+        lines += [f"  - only if `{guard}`: {' '.join(says.split())}" for guard, says in said.items()]
+        lines += [f"  - then `{effect}`: {' '.join(machine.effect(effect).says.split())}" for effect in row.effects]
+    return "\n".join(lines)
+
+
+def _codes(names: tuple[str, ...]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _states(source: Source, name: str) -> str:
+    machine = source.specification.machine(name)
+    return _grid(
+        ("state", "what it means"),
+        ((f"`{one.name}`{' (final)' if one.final else ''}", one.says) for one in machine.states),
+    )
+
+
+def _parameters(source: Source, *names: str) -> str:
+    def row(name: str) -> tuple[str, ...]:
+        one = source.specification.parameters[name]
+        bounds = (str(one.low), "no bound" if one.high is None else str(one.high))
+        allowed = ", ".join(one.choices) if one.choices else " to ".join(bounds)
+        return f"`{name}`", str(one.default), allowed, one.unit or "", one.says
+
+    return _grid(("parameter", "default", "allowed", "unit", "what it is"), (row(name) for name in names))
+
+
+def _constraints(source: Source, *names: str) -> str:
+    known = {one.id: one for one in source.specification.parameters.constraints}
+    lines = []
+    for name in names or known:
+        one = known[name]
+        lines.append(f"- **{one.id}** {' '.join(one.says.split())}")
+        if one.why:
+            lines.append(f"  *Why:* {' '.join(one.why.split())}")
+        lines.append(f"  `{' '.join(one.text.split())}`")
+    return "\n".join(lines)
+
+
+def _properties(source: Source, *kinds: str) -> str:
+    lines = []
+    for one in source.specification.properties:
+        if str(one.kind) not in kinds:
+            continue
+        heroes = f" (for {', '.join(one.heroes)})" if one.heroes else ""
+        lines.append(f"- **{one.id}**{heroes} {' '.join(one.says.split())}")
+        if one.why:
+            lines.append(f"  *Why:* {' '.join(one.why.split())}")
+        lines += [f"  - assumes: {' '.join(assumed.split())}" for assumed in one.assumes]
+        lines.append(f"  - decided by: {', '.join(one.checked_by)}")
+    return "\n".join(lines)
+
+
+def _wrong_designs(source: Source) -> str:
+    return _grid(
+        ("design", "what is different", "breaks"),
+        ((one.id, one.says or one.title, one.breaks or "nothing") for one in source.specification.variants),
+    )
+
+
+def _codes_of_refusals(source: Source, layer: str) -> str:
+    about = json.loads((spec_directory() / "vectors" / "about" / "codes.json").read_text(encoding="utf-8"))
+
+    def words(says: Any) -> str:
+        return says if isinstance(says, str) else "; ".join(f"{name}: {text}" for name, text in says.items())
+
+    return _grid(
+        ("code", "when"),
+        ((f"`{code}`", words(one["says"])) for code, one in about["codes"].items() if one["layer"] == layer),
+    )
+
+
+def _functions(_: Source) -> str:
+    return _grid(("function", "what it gives"), ((f"`{one.name}`", one.says) for one in FUNCTIONS.values()))
+
+
+def _vector(source: Source, identity: str) -> str:
+    """One vector, whole."""
+    return f"```json\n{json.dumps(source.tests[identity], indent=1, ensure_ascii=False)}\n```"
+
+
+def _bytes(source: Source, slug: str) -> str:
+    """A transaction of the vectors, field by field, with its sighash and signature."""
+    test = source.tests[f"tx-{slug}"]
+    answer = test["expect"]["ok"]
+    lines = [f"{test['comment']}", "", "```text"]
+    lines += [f"{part.ljust(66)}  {says}" for part, says in _fields(answer["transaction"], test["args"])]
+    lines += ["```", "", f"- txid: `{answer['txid']}`"]
+    lines += [f"- it spends: {spent['amount_sat']:,} sat, `{spent['script_pubkey']}`" for spent in answer["spent"]]
+    lines += [f"- its key path signs (BIP-341, SIGHASH_DEFAULT): `{digest}`" for digest in answer["sighashes"]]
+    signed = source.tests.get(f"sign-{slug}")
+    if signed is not None:
+        lines.append(f"- signature of vector `sign-{slug}`: `{signed['expect']['ok']['signature']}`")
+    return "\n".join(lines)
+
+
+def _fields(raw: str, form: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The bytes of a transaction in their order, each part with what it says."""
+    made = from_hex(raw)
+    yield struct.pack("<I", made.version).hex(), f"nVersion {made.version}"
+    yield compact_size(len(made.inputs)).hex(), f"{len(made.inputs)} input(s)"
+    for one in made.inputs:
+        yield bytes.fromhex(one.txid_hex)[::-1].hex(), "txid that is spent, in internal order"
+        yield struct.pack("<I", one.index).hex(), f"its output {one.index}"
+        yield "00", "no scriptSig"
+        off = one.sequence & 0x80000000
+        yield struct.pack("<I", one.sequence).hex(), "nSequence: " + ("BIP-68 off" if off else f"{one.sequence} blocks")
+    yield compact_size(len(made.outputs)).hex(), f"{len(made.outputs)} output(s)"
+    given = form.get("outputs", [])
+    for number, paid in enumerate(made.outputs):
+        yield struct.pack("<q", paid.amount_sat).hex(), f"output {number}: {paid.amount_sat:,} sat"
+        yield compact_size(len(paid.script_pubkey)).hex(), f"script of {len(paid.script_pubkey)} bytes"
+        yield paid.script_pubkey.hex(), _meaning(given[number] if number < len(given) else {})
+    height = f"height {made.lock_time}" if 0 < made.lock_time < 500_000_000 else "none"
+    yield struct.pack("<I", made.lock_time).hex(), f"nLockTime: {height}"
+
+
+def _meaning(output: Mapping[str, Any]) -> str:
+    if output.get("form") == "anchor":
+        return "pay-to-anchor (BIP-433)"
+    if output.get("form") == "shared":
+        lock = output.get("lock")
+        alone = f"; or one alone, {lock['kind']} {lock['blocks']}" if lock else ""
+        return f"P2TR: {len(output['signers'])} signers together{alone}"
+    return "P2TR of one party"
+
+
+def _coverage(_: Source) -> str:
+    about = json.loads((spec_directory() / "vectors" / "about" / "coverage.json").read_text(encoding="utf-8"))
+
+    def row(name: str, one: Mapping[str, Any]) -> tuple[str, ...]:
+        return f"`{name}`", str(one["wrong_tables"]), str(one["caught"]), ", ".join(f"`{m}`" for m in one["missed"])
+
+    return _grid(
+        ("machine", "wrong tables", "caught", "not told apart by any vector"),
+        (row(name, one) for name, one in about["machines"].items()),
+    )
+
+
+def _trace(source: Source) -> str:
+    return table(trace(list(source.tests.values())).requirements, with_tests=False)
+
+
+BLOCKS: Mapping[str, Callable[..., str]] = {
+    "diagram": _diagram,
+    "rows": _rows,
+    "states": _states,
+    "parameters": _parameters,
+    "constraints": _constraints,
+    "properties": _properties,
+    "wrong-designs": _wrong_designs,
+    "refusal-codes": _codes_of_refusals,
+    "functions": _functions,
+    "vector": _vector,
+    "bytes": _bytes,
+    "coverage": _coverage,
+    "trace": _trace,
+}
+"""Every kind of block."""
