@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from superscalar_ref.check import ceremony, lives
+from superscalar_ref.check import ceremony, lives, network
 from superscalar_ref.check.arena import Arena, payout
 from superscalar_ref.check.ceremony_loss import loss
 from superscalar_ref.check.configurations import Configuration, Values, allowed_choices, tight_values
@@ -50,8 +50,8 @@ CLIENT = ("P-EXIT-ALWAYS", "P-EXIT-INSURED", "P-EXIT-BEFORE-END", "P-ABSENT-CLIE
 BOTH = ("P-NEWEST-WINS", "P-NO-THEFT", "P-STRATEGY-WINS", "P-KIT-COMPLETE", "P-VALUE-CONSERVED")
 STATIC = ("P-BLAST-BOUNDED",)
 SOMETIMES = "-SOMETIMES"
-LIVES = lives.PROPERTIES
-KNOWN = (*CLIENT, "P-LSP-EXIT", *BOTH, *STATIC, *CEREMONIES, *LIVES)
+LIVES, MAIL = lives.PROPERTIES, network.PROPERTIES
+KNOWN = (*CLIENT, "P-LSP-EXIT", *BOTH, *STATIC, *CEREMONIES, *LIVES, *MAIL)
 """Every property that is decided here; each has a ``sometimes`` of the same name with ``-SOMETIMES``."""
 
 
@@ -92,7 +92,7 @@ class Job:
     choices: tuple[tuple[str, str], ...] = ()
     hero: str = ""
     search: str = "ceremonies"
-    """Without a configuration: ceremonies or lives."""
+    """Without a configuration: ceremonies, lives or network."""
     default: bool = True
     """Whether the words are the specification's defaults."""
 
@@ -153,6 +153,8 @@ def jobs(design: Design, properties: Iterable[str]) -> list[Job]:
         found.append(Job(None))
     if wanted & set(LIVES):
         found.append(Job(None, search="lives"))
+    if wanted & set(MAIL):
+        found.append(Job(None, search="network"))
     parameters = design.specification.parameters
     fixed = {"stock_lock": str(parameters["stock_lock"].default)}
     on_choices = wanted & {"P-EXIT-ALWAYS", "P-LSP-EXIT", "P-EXIT-BEFORE-END", *BOTH}
@@ -286,6 +288,9 @@ def _searched(design: Design, search: str, wanted: set[str], quick: bool, meter:
     if search == "lives":
         properties = LIVES
         found = lives.explore(tables.client, tables.factory, until, meter)
+    elif search == "network":
+        properties = MAIL
+        found = network.explore(tables, until, meter)
     else:
         properties = CEREMONIES
         found = ceremony.explore(tables.session, 2, design.plot.nonce_survives_crash, until, meter)
@@ -295,9 +300,10 @@ def _searched(design: Design, search: str, wanted: set[str], quick: bool, meter:
             continue
         way = found.broken.get(name)
         trace = None
-        if way is not None and search == "lives":
+        if way is not None and search != "ceremonies":
             told = f"{way[-1][0].upper()}{way[-1][1:]}."
-            trace = Trace(name, lives.hero(way), search, (), 1, 0, lives.dated(way[:-1]), (), (), None, told)
+            hero = {"lives": lives.hero, "network": network.hero}[search](way)
+            trace = Trace(name, hero, search, (), 1, 0, lives.dated(way[:-1]), (), (), None, told)
         elif way is not None:
             trace = loss(name, way)
         verdicts.append(
