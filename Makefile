@@ -17,6 +17,7 @@ help:
 	@echo 'make test             all tests; ARGS="-k word" for some'
 	@echo 'make lint             style, types, layers'
 	@echo 'make bench            measurements, as ratios within one run'
+	@echo 'make mutate           every single fault of the tables, and who notices it; stop it and go on as you like (hours)'
 	@echo 'make diagrams         draw the state machines into diagrams/'
 	@echo 'make vectors          make the test vectors, and what is generated in spec/chapters'
 	@echo 'make check-generated  fail when a generated file differs from what it is made from'
@@ -38,6 +39,10 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python bench/run.py $(ARGS)
+
+mutate: $(READY)
+	@mkdir -p build
+	$(BIN)/superscalar-ref mutate --resume build/mutate.json $(ARGS)
 
 diagrams: $(READY)
 	$(BIN)/superscalar-ref diagrams

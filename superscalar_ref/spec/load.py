@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from superscalar_ref.errors import InputError, SpecError
-from superscalar_ref.spec.location import display, spec_directory
+from superscalar_ref.spec.location import display, on_trial, spec_directory
 from superscalar_ref.spec.machines import check_wording, parse_machine
 from superscalar_ref.spec.parameters import ParameterSet, parse_parameters
 from superscalar_ref.spec.schema import check_schema
@@ -45,7 +45,8 @@ def load_machine(name: str, directory: Path | None = None) -> Machine:
     names = machine_names(directory)
     if name not in names:
         raise InputError(f"'{name}'", f"there is no such machine; there are {', '.join(names)}", "machine-name")
-    return parse_machine(read_document(spec_directory(directory) / "machines" / f"{name}.toml"))
+    doubted = directory is None and on_trial()
+    return parse_machine(read_document(spec_directory(directory) / "machines" / f"{name}.toml"), doubted)
 
 
 def load_machines(directory: Path | None = None) -> tuple[Machine, ...]:
