@@ -195,7 +195,7 @@ def reason(removal: Removal, whole: Whole) -> Reason:
     gone: set[str] = set()
     for job in sorted(jobs(design, KNOWN), key=_order):
         if job.configuration is None:
-            if tables & _READS[job.search]:
+            if tables & _READS.get(job.search, tables):
                 todo.append(job)
         elif strategy:
             todo.append(job)
@@ -220,7 +220,7 @@ def reason(removal: Removal, whole: Whole) -> Reason:
 
 
 _READS = {"lives": {"client", "factory"}, "ceremonies": {"session"}, "games": {"client", "factory", "session"}}
-"""The tables that each search steps through."""
+"""The tables that each search steps through; one that is not named here may step through all."""
 
 
 def idle(whole: Whole, again: Sequence[Job], found: Sequence[Verdict]) -> list[str]:

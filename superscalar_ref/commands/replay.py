@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from superscalar_ref.errors import InputError
+from superscalar_ref.errors import InputError, SpecError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +24,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--scale", type=int, default=10, metavar="N", help="blocks for each block of the trace (default: 10)"
     )
+    parser.add_argument(
+        "--spec", type=Path, metavar="DIR", help="the trace is about this copy of spec/, not about the package's"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object for programs")
 
 
@@ -39,7 +42,9 @@ def run(args: argparse.Namespace) -> int:
 
     script = read(args.trace)
     try:
-        outcome = replay(script, args.scale)
+        outcome = replay(script, args.scale, args.spec)
+    except SpecError:
+        raise
     except InputError as error:
         raise InputError(str(args.trace), f"{error.place}: {error.problem}", error.rule) from None
     if args.json:
@@ -63,8 +68,10 @@ def _story(script: Script, outcome: Outcome, scale: int) -> Iterator[Text]:
         _flat(f"{script.broken} is lost by {script.hero} in '{script.configuration}'{f' ({words})' * bool(words)}.")
     )
     if script.configuration != CEREMONIES:
+        yield Text("The premise, in the checker's words; what follows from it is played:", style="dim")
         for number, says in enumerate(script.off_chain, start=1):
             yield Text(_flat(f"{number:3}. {says}."), style="dim")
+        yield Text(_flat(f"     {script.hero} counts on {script.owed}."), style="dim")
         yield Text(f"A unit is {UNIT_SAT:,} sat; a block of the game is {scale} blocks of the chain.", style="dim")
     for line in outcome.lines:
         yield _line(line)

@@ -17,9 +17,11 @@ from superscalar_ref.bitcoin.transaction import Transaction, TxInput, TxOutput, 
 from superscalar_ref.chain.interface import TxOut
 from superscalar_ref.chain.kernel import KernelLedger, verify_input
 from superscalar_ref.errors import InputError, SigningError
+from superscalar_ref.protocol.transaction import Role
 from superscalar_ref.replay.cast import secret, wallet_script
 from superscalar_ref.replay.form import Script
 from superscalar_ref.replay.outcome import CORE, MINED, Line, Outcome
+from superscalar_ref.replay.scale import UNIT_SAT
 from superscalar_ref.replay.stage import ACCEPTED
 from superscalar_ref.replay.stolen import Equation, solve
 from superscalar_ref.signing import _libsecp, musig, nonces
@@ -173,6 +175,24 @@ def _draft(name: str, spend: TxInput, spent: TxOutput, output: TxOutput) -> Draf
     return Draft(name, transaction, spent, taproot_sighash(transaction, 0, (spent,)))
 
 
+def _mined(here: Ceremony, script: Script) -> None:
+    """What the trace says is mined is what this ceremony has made: complete, and paying whom it says."""
+    mined = {line.name for line in here.outcome.lines if line.says == MINED}
+    for number, name in enumerate(name for block in script.rounds for name in block.mined):
+        line, draft = script.line("transactions", number), here.drafts.get(name)
+        # The invalid signature of P-HELD-IS-COMPLETE is what A signs the parent after.
+        if draft is None or (name not in mined and script.broken != "P-HELD-IS-COMPLETE"):
+            here.wrong(f"line {line}: '{name}' is nothing that this ceremony completes")
+            continue
+        paid = [
+            (o.owner, o.amount * UNIT_SAT) if o.role is Role.WALLET else ("", o.amount * UNIT_SAT)
+            for o in script.templates[name].outputs
+        ]
+        owner = {"child": ME, "rival": COORDINATOR}.get(name, "")
+        if paid != [(owner, AMOUNT_SAT)]:
+            here.wrong(f"line {line}: '{name}' pays {AMOUNT_SAT} sat to {owner or 'all three'}, and nothing else")
+
+
 _NAME = r"'(?P<name>child|parent|rival)'"
 _CRASH = re.compile(rf"^(?P<step>.*?), and {ME} crashes after '(?P<after>\w+)'$")
 _STEPS: Sequence[tuple[re.Pattern[str], str]] = (
@@ -209,6 +229,7 @@ def play(script: Script) -> Outcome:
         for says in script.off_chain:
             _step(here, says, script.broken == "P-NONCE-ONCE")
         shows[script.broken](here)
+        _mined(here, script)
         return here.outcome
     finally:
         here.ledger.close()

@@ -9,15 +9,17 @@ Laws of this module:
 
 from __future__ import annotations
 
+import pathlib
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 import msgspec
 
 from superscalar_ref.errors import InputError
 from superscalar_ref.protocol.transaction import Kind, LockKind, LockPath, Outpoint, Output, Role, Spend, Template
+from superscalar_ref.replay.lines import Path, lines
 
 VERSION = 1
 """Of the JSON form."""
@@ -29,13 +31,17 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
 """Blocks or units of a small factory."""
 
 
-class _LockPath(msgspec.Struct):
+class _Strict(msgspec.Struct, forbid_unknown_fields=True):
+    """A claim that this reader does not know is one that a replay could not hold against anything."""
+
+
+class _LockPath(_Strict):
     owner: str
     kind: LockKind
     blocks: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 
 
-class _Output(msgspec.Struct):
+class _Output(_Strict):
     role: Role
     amount: Count
     signers: list[str]
@@ -43,14 +49,14 @@ class _Output(msgspec.Struct):
     lock_path: _LockPath | None
 
 
-class _Spend(msgspec.Struct):
+class _Spend(_Strict):
     transaction: str
     index: Count
     relative_lock: Count | None
     by_lock_path: bool
 
 
-class _Template(msgspec.Struct):
+class _Template(_Strict):
     name: str
     kind: Kind
     signers: list[str]
@@ -61,14 +67,14 @@ class _Template(msgspec.Struct):
     holder: str
 
 
-class _Held(msgspec.Struct):
+class _Held(_Strict):
     hero: list[str] = []
     others: list[str] = []
     unpaid: list[str] = []
     kit: list[str] = []
 
 
-class Round(msgspec.Struct, frozen=True):
+class Round(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One block of the game."""
 
     height: Count
@@ -76,9 +82,11 @@ class Round(msgspec.Struct, frozen=True):
     broadcast: tuple[str, ...]
     mined: tuple[str, ...]
     paid: int
+    by: dict[str, str] = {}
+    """Who broadcast each transaction that is mined."""
 
 
-class _Trace(msgspec.Struct):
+class _Trace(_Strict):
     version: int
     property: str
     hero: str
@@ -132,6 +140,19 @@ class Script:
     """The coin on the chain is not the one that the hero's transactions spend."""
     started: tuple[str, ...]
     """States whose clock a client's exit starts though they are not on its path."""
+    told: tuple[str, ...] = ()
+    """The transactions that are described as mined, in the order of the file."""
+    lines: Mapping[Path, int] = field(default_factory=dict, repr=False)
+    """On which line of the file each value stands."""
+    places: Mapping[str, Path] = field(default_factory=dict, repr=False)
+    """Where each transaction is described."""
+
+    def line(self, *path: str | int) -> int:
+        """The line of a value of the file, or of the nearest thing around it."""
+        for length in range(len(path), -1, -1):
+            if path[:length] in self.lines:
+                return self.lines[path[:length]]
+        return 1
 
     @property
     def begins(self) -> int:
@@ -149,34 +170,62 @@ class Script:
         return tuple(sorted(names - {""}))
 
 
-def read(path: Path) -> Script:
-    """Read a file that ``check --trace`` wrote. Raises ``InputError`` (rule 'trace') naming the file and the fault."""
+def read(path: pathlib.Path) -> Script:
+    """Read a file that ``check --trace`` wrote. Raises ``InputError`` (rule 'trace') naming file, line and fault."""
     place = str(path)
     try:
-        form = msgspec.json.decode(path.read_bytes(), type=_Trace)
+        text = path.read_bytes().decode("utf-8")
+        form = msgspec.json.decode(text, type=_Trace)
     except OSError as error:
         raise InputError(place, error.strerror or "cannot be read", _RULE) from None
+    except msgspec.ValidationError as error:
+        raise InputError(f"{place}{_line_of(str(error), text)}", f"is no trace: {error}", _RULE) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(place, f"is no trace: {error}", _RULE) from None
+    found = lines(text)
     if form.version != VERSION:
-        raise InputError(place, f"version {form.version} of the form is not known, only {VERSION} is", _RULE)
+        problem = f"version {form.version} of the form is not known, only {VERSION} is"
+        raise InputError(f"{place}:{found['version',]}", problem, _RULE)
     try:
-        return _script(form)
+        return replace(_script(form), lines=found)
     except _Fault as fault:
-        raise InputError(place, str(fault), _RULE) from None
+        where = next((fault.path[:n] for n in range(len(fault.path), 0, -1) if fault.path[:n] in found), ())
+        raise InputError(f"{place}:{found[where]}" if where else place, str(fault), _RULE) from None
+
+
+_STEP = re.compile(r"\.(\w+)|\[(\d+)\]")
+
+
+def _line_of(problem: str, text: str) -> str:
+    """``:line`` for what the decoder says is wrong: it ends with the path, as ``$.rounds[0]``."""
+    path = tuple(key or int(index) for key, index in _STEP.findall(problem.rpartition("`$")[2]))
+    try:
+        found = lines(text)
+    except ValueError:
+        return ""
+    return f":{found[path]}" if path in found else ""
 
 
 class _Fault(Exception):
-    """The trace contradicts itself."""
+    """The trace contradicts itself, at ``path``."""
+
+    def __init__(self, problem: str, *path: str | int) -> None:
+        self.path = path
+        super().__init__(problem)
 
 
 def _script(form: _Trace) -> Script:
     described = [*([form.funding] if form.funding else []), *form.transactions, *form.context]
     templates: dict[str, Template] = {}
-    for one in described:
+    places: dict[str, Path] = {}
+    at: list[Path] = [("funding",)] if form.funding else []
+    at += [("transactions", index) for index in range(len(form.transactions))]
+    at += [("context", index) for index in range(len(form.context))]
+    for one, path in zip(described, at, strict=True):
         template = _template(one)
+        places.setdefault(template.name, path)
         if templates.setdefault(template.name, template) != template:
-            raise _Fault(f"two transactions are named '{template.name}'")
+            raise _Fault(f"two transactions are named '{template.name}'", *path)
     funding = form.funding.name if form.funding else ""
     ordered = {template.name: template for template in _in_order(templates, funding)}
     script = Script(
@@ -199,9 +248,14 @@ def _script(form: _Trace) -> Script:
         form.owners,
         form.elsewhere,
         tuple(form.started),
+        tuple(one.name for one in form.transactions),
+        places=places,
     )
     for template in ordered.values():
-        _check_template(template, ordered, funding)
+        try:
+            _check_template(template, ordered, funding)
+        except _Fault as fault:
+            raise _Fault(str(fault), *places[template.name]) from None
     _check_names(script)
     _check_rounds(script)
     return script
@@ -319,7 +373,7 @@ def _check_names(script: Script) -> None:
     for place, names in lists.items():
         for name in sorted(names):
             if name not in script.templates:
-                raise _Fault(f"{place}: '{name}' is not described")
+                raise _Fault(f"{place}: '{name}' is not described", *place.split("."))
     if script.rounds and not script.funding:
         raise _Fault("has blocks, but no funding transaction")
     delays = {
@@ -336,22 +390,25 @@ def _check_rounds(script: Script) -> None:
     """Blocks follow one another, and nobody publishes what it cannot complete."""
     mined: set[str] = set()
     seen = set(script.others_hold)
-    for number, block in enumerate(script.rounds, start=script.begins + 1):
+    for index, block in enumerate(script.rounds):
+        number, path = script.begins + 1 + index, ("rounds", index)
         place = f"block {block.height}"
         if block.height != number:
-            raise _Fault(f"{place} stands where block {number} should")
+            raise _Fault(f"{place} stands where block {number} should", *path, "height")
         for name in (*block.broadcast, *block.mined):
             if name not in script.templates:
-                raise _Fault(f"{place}: '{name}' is not described")
+                raise _Fault(f"{place}: '{name}' is not described", *path)
         if block.asleep and block.broadcast:
-            raise _Fault(f"{place}: {script.hero} broadcasts '{block.broadcast[0]}' while it is away")
+            raise _Fault(f"{place}: {script.hero} broadcasts '{block.broadcast[0]}' while it is away", *path, "asleep")
         for name in block.broadcast:
             if name not in script.hero_holds:
-                raise _Fault(f"{place}: {script.hero} broadcasts '{name}', which it does not hold complete")
+                raise _Fault(
+                    f"{place}: {script.hero} broadcasts '{name}', which it does not hold complete", *path, "broadcast"
+                )
         seen |= set(block.broadcast)
         for name in block.mined:
             if name not in seen:
-                raise _Fault(f"{place}: '{name}' is mined, which nobody holds complete")
+                raise _Fault(f"{place}: '{name}' is mined, which nobody holds complete", *path, "mined")
             if name in mined or name == script.funding:
-                raise _Fault(f"{place}: '{name}' is mined a second time")
+                raise _Fault(f"{place}: '{name}' is mined a second time", *path, "mined")
             mined.add(name)

@@ -148,8 +148,9 @@ def _paid(stage: Stage, block: Round) -> None:
     delayed = stage.delayed(script.hero) if script.broken == "P-EXIT-BEFORE-END" else 0
     most = min(owned + delayed, owed)
     if paid != most and not (_partly(script) and paid <= most):
+        line = script.line("rounds", script.rounds.index(block), "paid")
         problem = f"{script.hero} owns {owned} sat after block {block.height}, is paid {paid} sat in the trace"
-        stage.outcome.problems.append(problem)
+        stage.outcome.problems.append(f"line {line}: {problem}")
 
 
 def _partly(script: Script) -> bool:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from superscalar_ref.replay import ceremony, game, standing
+from superscalar_ref.replay.claims import false_claims
 from superscalar_ref.replay.form import CEREMONIES, Script
 from superscalar_ref.replay.outcome import Outcome
 from superscalar_ref.replay.scale import check_length
@@ -11,13 +14,24 @@ BLOCKS = 10
 """Blocks on the chain for each block of the game, unless told otherwise."""
 
 
-def replay(script: Script, blocks: int = BLOCKS) -> Outcome:
-    """Play a trace with real transactions and signatures.
+def replay(script: Script, blocks: int = BLOCKS, directory: Path | None = None) -> Outcome:
+    """Play a trace with real transactions and signatures, and hold all that it says about itself against them.
 
-    ``blocks``: how many on the chain for each block of the game. Raises ``InputError`` when that makes too long a
-    chain, or when a transaction of the trace cannot be built.
+    ``blocks``: how many on the chain for each block of the game. ``directory``: the specification that the trace is
+    about; without it the package's own. Raises ``InputError`` when that makes too long a chain, or when a transaction
+    of the trace cannot be built, and ``SpecError`` for a faulty specification.
     """
     check_length(len(script.rounds), blocks)
+    false = false_claims(script, directory)
+    outcome = _played(script, blocks)
+    outcome.problems[:0] = false
+    if false and outcome.cannot:
+        # What no chain can show can be wrong all the same.
+        outcome.cannot = ""
+    return outcome
+
+
+def _played(script: Script, blocks: int) -> Outcome:
     if script.configuration == CEREMONIES:
         return ceremony.play(script)
     if not script.funding:

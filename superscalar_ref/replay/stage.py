@@ -186,4 +186,5 @@ class Stage:
         for party in sorted(owned.keys() | outcome.expected.keys()):
             has, should = owned.get(party, 0), outcome.expected.get(party, 0)
             if has != should:
-                outcome.problems.append(f"{party} owns {has} sat on the chain, {should} sat in the trace")
+                line = self.script.line("owners", party)
+                outcome.problems.append(f"line {line}: {party} owns {has} sat on the chain, {should} sat in the trace")

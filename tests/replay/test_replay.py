@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ import pytest
 from superscalar_ref.check.trace import as_json
 from superscalar_ref.cli import main
 from superscalar_ref.errors import InputError
+from superscalar_ref.replay.claims import false_claims
 from superscalar_ref.replay.form import read
+from superscalar_ref.replay.lines import lines
 from superscalar_ref.replay.outcome import AGREES, CANNOT, DISAGREES, MINED, Outcome
 from superscalar_ref.replay.player import replay
 from superscalar_ref.replay.scale import UNIT_SAT
@@ -28,7 +31,7 @@ def trace_of(identity: str) -> Trace:
 
 
 def written(path: Path, trace: Trace) -> Path:
-    path.write_text(json.dumps(trace), encoding="utf-8")
+    path.write_text(json.dumps(trace, indent=1), encoding="utf-8")
     return path
 
 
@@ -244,6 +247,173 @@ def test_a_trace_that_says_otherwise_than_the_chain_is_found_out(file: Path, tam
     assert outcome.problems
 
 
+def line_of(file: Path, *path: str | int) -> int:
+    """The line of a value, found by writing the same file with a mark in its place."""
+    trace = json.loads(file.read_text(encoding="utf-8"))
+    marked = json.dumps(_replaced(trace, path, {"MARK": 1}), indent=1).splitlines()
+    return next(number for number, text in enumerate(marked) if '"MARK"' in text)
+
+
+def _replaced(value: Any, path: tuple[str | int, ...], new: Any) -> Any:
+    if not path:
+        return new
+    copy = dict(value) if isinstance(value, dict) else list(value)
+    copy[path[0]] = _replaced(value[path[0]], path[1:], new)  # type: ignore[index]
+    return copy
+
+
+Tampering = tuple[str, Callable[[Trace], object], tuple[str | int, ...], str]
+
+
+def rename(trace: Trace, old: str, new: str) -> None:
+    """Another name for a transaction, wherever it is named."""
+    text = json.dumps(trace)
+    assert old in text
+    trace.clear()
+    trace.update(json.loads(text.replace(old, new)))
+
+
+def at(trace: Trace, section: str, name: str) -> int:
+    (found,) = [number for number, one in enumerate(trace[section]) if one["name"] == name]
+    return int(found)
+
+
+CLAIMS: list[Tampering] = [
+    ("V-STEP-SHORT", lambda t: t.update(gets=5), ("gets",), "A gets 4 in this story, not 5"),
+    ("V-STEP-SHORT", lambda t: t.update(gets=0), ("gets",), "A gets 4 in this story, not 0"),
+    ("V-STEP-SHORT", lambda t: t.update(loss="ransom"), ("loss",), "this is theft, not ransom"),
+    ("V-KICKOFF-BARE", lambda t: t.update(loss="theft"), ("loss",), "this is ransom, not theft"),
+    ("V-STEP-SHORT", lambda t: t.update(owed=4), ("owed",), "A is paid 4 and counts on 4: nothing is lost"),
+    ("V-STEP-SHORT", lambda t: t.update(owed=500), ("owed",), "counts on 500, more than the coin"),
+    ("V-STEP-SHORT", lambda t: t.update(property="P-NOWHERE"), ("property",), "no property P-NOWHERE"),
+    ("V-STEP-SHORT", lambda t: t.update(property="P-LSP-EXIT"), ("property",), "promises nothing to A"),
+    ("V-KICKOFF-BARE", lambda t: t.update(property="P-NO-THEFT"), ("property",), "lost to ransom"),
+    ("V-SETTLE-SHORT", lambda t: t.update(property="P-NEWEST-WINS"), ("property",), "no state is mined that is older"),
+    ("V-STEP-SHORT", lambda t: t.update(property="P-EXIT-INSURED"), ("held", "unpaid"), "it cannot pay for"),
+    ("V-KICKOFF-BARE", lambda t: t.update(property="P-EXIT-ALWAYS"), ("held", "unpaid"), "can pay for everything"),
+    (
+        "V-STEP-SHORT",
+        lambda t: t.update(property="P-ABSENT-CLIENT-PAID"),
+        ("property",),
+        "it broadcasts before block",
+    ),
+    ("V-STEP-SHORT", lambda t: t.update(configuration="nowhere"), ("configuration",), "not in 'nowhere'"),
+    ("V-INTERIOR-FIRST", lambda t: t.update(configuration="one-layer"), ("configuration",), "'B' is no party"),
+    ("V-STEP-SHORT", lambda t: t["choices"].update(alternates="none"), ("choices", "alternates"), "'none'"),
+    ("V-STEP-SHORT", lambda t: t["choices"].update(end_default="classic"), ("choices", "end_default"), "no path"),
+    ("V-CLASSIC-ABSENT", lambda t: t["choices"].update(end_default="inverted"), ("choices", "end_default"), "a path"),
+    ("V-STEP-SHORT", lambda t: t["choices"].update(alternates="some"), ("choices", "alternates"), "cannot be 'some'"),
+    ("V-STEP-SHORT", lambda t: t["choices"].update(weather="fine"), ("choices", "weather"), "is no choice"),
+    ("V-NO-KICKOFF", lambda t: t.update(started=[]), ("started",), "starts the clock of state:r.1@0.0"),
+    ("V-NO-KICKOFF", lambda t: t["off_chain"].__setitem__(2, "block 5: A broadcasts state:r@0; mined: state:r@0"),
+     ("off_chain", 2), "can be in block 4 first, not 5"),
+    ("V-STEP-SHORT", lambda t: t.update(started=["state:r@0"]), ("started",), "is not about clocks"),
+    ("V-NO-KICKOFF", lambda t: t.update(note="All is well."), ("note",), "it should say: A's exit starts"),
+    ("V-SIGNATURE-UNCHECKED", lambda t: t.update(note="It counts on version 0 without state:r@9."), ("note",), "r@9"),
+    ("V-NONCE-KEPT", lambda t: t.update(loss="ransom"), ("loss",), "this is theft"),
+    ("V-NONCE-KEPT", lambda t: t["owners"].update(L=4), ("owners", "L"), "L owns 10 of what is mined, 4"),
+    ("V-NONCE-KEPT", lambda t: t.update(gets=4), ("gets",), "A gets 0"),
+    ("V-DONE-EARLY", lambda t: t.update(property="P-EXIT-NEVER"), ("property",), "no property"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "tampering", CLAIMS, ids=[f"{c[0]}-{'.'.join(map(str, c[2]))}-{n}" for n, c in enumerate(CLAIMS)]
+)
+def test_a_claim_that_does_not_follow_is_found_with_its_line(file: Path, tampering: Tampering) -> None:
+    identity, tamper, path, says = tampering
+    trace = trace_of(identity)
+    tamper(trace)
+    script = read(written(file, trace))
+    problems = false_claims(script)
+    assert any(problem.startswith(f"line {line_of(file, *path)}: ") and says in problem for problem in problems), (
+        problems
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("state:r@0", "state:r@2", "a lock of 2 is not that of this state, of 3 states"),
+        ("state:r@0", "state:r@3", "a lock of 2 is not that of this state, of 3 states"),
+        ("state:r@1", "state:r@7", "is not that of this state"),
+        ("state:r@0", "state:r.0@0", "'one-layer' has no node 'r.0'"),
+        ("kickoff:r@-", "kickoff:s@-", "'kickoff:s@-' should be named 'kickoff:r@-'"),
+        ("sweep:commitment:A@0:A", "sweep:elsewhere", "should be named 'sweep:commitment:A@0:A'"),
+        ("commitment:A@0:A", "commitment:A@5:A", "should be named"),
+    ],
+)
+def test_a_transaction_by_another_name_is_found(file: Path, old: str, new: str, says: str) -> None:
+    trace = trace_of("V-STEP-SHORT")
+    rename(trace, old, new)
+    problems = false_claims(read(written(file, trace)))
+    assert any(says in problem for problem in problems), problems
+
+
+def test_locks_of_different_steps_are_found(file: Path) -> None:
+    trace = trace_of("V-END-NO-DELAYS")
+    states = [one for section in ("transactions", "context") for one in trace[section] if one["kind"] == "state"]
+    states[0]["spends"][0]["relative_lock"] += 2
+    problems = false_claims(read(written(file, trace)))
+    assert problems == [] if len(states) < 2 else any("different steps" in problem for problem in problems)
+
+
+def test_a_ceremony_completes_and_pays_what_the_trace_says(file: Path) -> None:
+    trace = trace_of("V-RECORD-LATE")
+    trace["transactions"][0]["outputs"][0]["amount"] = 9
+    trace["owners"]["L"] = 9
+    (problem,) = played(file, trace).problems
+    assert problem == f"line {line_of(file, 'transactions', 0)}: 'rival' pays 1000000 sat to L, and nothing else"
+    trace = trace_of("V-PARENT-FIRST")
+    rename(trace, "parent", "other")
+    trace["off_chain"] = trace_of("V-PARENT-FIRST")["off_chain"]
+    assert "'other' is nothing that this ceremony completes" in played(file, trace).problems[0]
+
+
+def test_who_broadcast_what_is_held_against_the_story(file: Path) -> None:
+    trace = trace_of("V-STEP-SHORT")
+    (number,) = [number for number, block in enumerate(trace["rounds"]) if "state:r@0" in block["mined"]]
+    trace["rounds"][number]["by"]["state:r@0"] = "A"
+    (problem,) = false_claims(read(written(file, trace)))
+    assert problem == (
+        f"line {line_of(file, 'rounds', number, 'by', 'state:r@0')}: 'state:r@0' is broadcast by L, not by A"
+    )
+    trace = trace_of("V-STEP-SHORT")
+    trace["transactions"].reverse()
+    assert any("mined are" in problem for problem in false_claims(read(written(file, trace))))
+
+
+@pytest.mark.parametrize("identity", [variant.id for variant in judged.design().specification.variants])
+def test_no_trace_of_the_checker_claims_what_is_not_so(file: Path, identity: str) -> None:
+    assert false_claims(read(written(file, trace_of(identity)))) == []
+
+
+def test_a_false_claim_disagrees_also_where_nothing_can_be_played(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trace = {**trace_of("V-DONE-EARLY"), "property": "P-EXIT-NEVER"}
+    assert main(["replay", str(written(file, trace))]) == 1
+    assert "there is no property P-EXIT-NEVER" in capsys.readouterr().out
+
+
+def test_lines_of_a_text() -> None:
+    text = '{"a": [1,\n {"b": "}]\\"",\n"c": []}],\n "d":\n {}, "e": [[], [2]]}'
+    assert json.loads(text)
+    assert lines(text) == {
+        (): 1,
+        ("a",): 1,
+        ("a", 0): 1,
+        ("a", 1): 2,
+        ("a", 1, "b"): 2,
+        ("a", 1, "c"): 3,
+        ("d",): 4,
+        ("e",): 5,
+        ("e", 0): 5,
+        ("e", 1): 5,
+        ("e", 1, 0): 5,
+    }
+
+
 def unheld(trace: Trace) -> str:
     trace["held"]["others"] = [name for name in trace["held"]["others"] if name != "state:r@0"]
     return "which nobody holds complete"
@@ -359,6 +529,10 @@ def test_a_trace_that_contradicts_itself_is_one_line_and_exit_2(
     assert problem in error
     assert "trace.json" in error
     assert error.count("\n") == 1
+    # What only the building of bytes shows has a transaction's name instead.
+    assert re.search(r"trace.json:\d+: ", error) or tamper in (not_enough, same_transaction, undescribed, no_coin), (
+        error
+    )
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", "nonsense", '{"version": 1}', "[" * 5000, "\ud800"])
@@ -399,5 +573,6 @@ def test_the_json_form(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["replay", str(written(file, trace)), "--scale", "3", "--json"]) == 1
     found = json.loads(capsys.readouterr().out)
     assert found["agrees"] is False
-    assert found["problems"] == ["A owns 400000 sat on the chain, 500000 sat in the trace"]
+    (problem,) = found["problems"]
+    assert problem == f"line {line_of(file, 'owners', 'A')}: A owns 400000 sat on the chain, 500000 sat in the trace"
     assert len(found["lines"][0]["txid"]) == 64
