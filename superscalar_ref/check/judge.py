@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from superscalar_ref.check import ceremony, lives, network
+from superscalar_ref.check import tower as towers
 from superscalar_ref.check.arena import Arena, payout
 from superscalar_ref.check.ceremony_loss import loss
 from superscalar_ref.check.configurations import Configuration, Values, allowed_choices, tight_values
@@ -36,8 +37,10 @@ from superscalar_ref.check.trace import Hands, Trace, mined
 from superscalar_ref.check.verdict import Verdict
 from superscalar_ref.check.world import LSP, Plot, World
 from superscalar_ref.errors import SuperscalarError
+from superscalar_ref.machine.bind import bind
+from superscalar_ref.machine.step import BoundMachine
 from superscalar_ref.machine.types import Rules
-from superscalar_ref.protocol import client, factory, session
+from superscalar_ref.protocol import client, factory, session, watchtower
 from superscalar_ref.protocol.blueprint import Blueprint
 from superscalar_ref.protocol.participant import Machines, bind_machines
 from superscalar_ref.protocol.strategy import Strategy
@@ -50,8 +53,9 @@ CLIENT = ("P-EXIT-ALWAYS", "P-EXIT-INSURED", "P-EXIT-BEFORE-END", "P-ABSENT-CLIE
 BOTH = ("P-NEWEST-WINS", "P-NO-THEFT", "P-STRATEGY-WINS", "P-KIT-COMPLETE", "P-VALUE-CONSERVED")
 STATIC = ("P-BLAST-BOUNDED",)
 SOMETIMES = "-SOMETIMES"
+TOWERS = towers.PROPERTIES
 LIVES, MAIL = lives.PROPERTIES, network.PROPERTIES
-KNOWN = (*CLIENT, "P-LSP-EXIT", *BOTH, *STATIC, *CEREMONIES, *LIVES, *MAIL)
+KNOWN = (*CLIENT, "P-LSP-EXIT", *BOTH, *STATIC, *CEREMONIES, *LIVES, *MAIL, *TOWERS)
 """Every property that is decided here; each has a ``sometimes`` of the same name with ``-SOMETIMES``."""
 
 
@@ -92,7 +96,7 @@ class Job:
     choices: tuple[tuple[str, str], ...] = ()
     hero: str = ""
     search: str = "ceremonies"
-    """Without a configuration: ceremonies, lives or network."""
+    """Without a configuration: ceremonies, lives, network or towers."""
     default: bool = True
     """Whether the words are the specification's defaults."""
 
@@ -136,6 +140,10 @@ class Design:
             _declared(machine("factory"), factory.RULES),
         )
 
+    def watchtower(self) -> BoundMachine[watchtower.Case]:
+        """The watchtower's table with its rules. Raises ``SpecError`` as ``bind`` does."""
+        return bind(_declared(self.specification.machine("watchtower"), watchtower.RULES), watchtower.RULES)
+
 
 def _declared(table: Machine, rules: Rules) -> Machine:
     def every(known: tuple[Function, ...], functions: Iterable[str]) -> tuple[Function, ...]:
@@ -153,6 +161,8 @@ def jobs(design: Design, properties: Iterable[str]) -> list[Job]:
         found.append(Job(None))
     if wanted & set(LIVES):
         found.append(Job(None, search="lives"))
+    if wanted & set(TOWERS):
+        found.append(Job(None, search="towers"))
     if wanted & set(MAIL):
         found.append(Job(None, search="network"))
     parameters = design.specification.parameters
@@ -291,6 +301,9 @@ def _searched(design: Design, search: str, wanted: set[str], quick: bool, meter:
     elif search == "network":
         properties = MAIL
         found = network.explore(tables, until, meter)
+    elif search == "towers":
+        properties = TOWERS
+        found = towers.explore(tables.client, design.watchtower(), design.strategy, until, meter)
     else:
         properties = CEREMONIES
         found = ceremony.explore(tables.session, 2, design.plot.nonce_survives_crash, until, meter)
@@ -302,7 +315,7 @@ def _searched(design: Design, search: str, wanted: set[str], quick: bool, meter:
         trace = None
         if way is not None and search != "ceremonies":
             told = f"{way[-1][0].upper()}{way[-1][1:]}."
-            hero = {"lives": lives.hero, "network": network.hero}[search](way)
+            hero = {"lives": lives.hero, "network": network.hero, "towers": towers.hero}[search](way)
             trace = Trace(name, hero, search, (), 1, 0, lives.dated(way[:-1]), (), (), None, told)
         elif way is not None:
             trace = loss(name, way)
