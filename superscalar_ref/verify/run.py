@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from superscalar_ref.parties.channel_actor import channel_machine
+from superscalar_ref.protocol.ladder import ladder_machine
 from superscalar_ref.protocol.participant import machines
 from superscalar_ref.protocol.watchtower import watchtower_machine
 from superscalar_ref.report.result import (
@@ -98,7 +99,15 @@ def verify(path: Path, progress: Progress, watch: Watch) -> VerifyResult:
 def _tables() -> Check:
     specification = load_specification(only=())
     bound = machines()
-    bare = (bound.session, bound.client, bound.factory, bound.stock, channel_machine(), watchtower_machine())
+    bare = (
+        bound.session,
+        bound.client,
+        bound.factory,
+        bound.stock,
+        channel_machine(),
+        watchtower_machine(),
+        ladder_machine(),
+    )
     tables = [machine.table for machine in bare]
     rows = sum(len(table.transitions) for table in tables)
     idle = {machine.name for machine in specification.machines} - {table.name for table in tables}
