@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from superscalar_ref.check.world import LSP, Offer, World
 from superscalar_ref.errors import Refused
 from superscalar_ref.machine.types import Action, Event
-from superscalar_ref.protocol.blueprint import FUNDING
+from superscalar_ref.protocol.blueprint import FUNDING, Terms
 from superscalar_ref.protocol.client import Client, Limits
 from superscalar_ref.protocol.factory import Factory
 from superscalar_ref.protocol.odometer import Odometer
@@ -69,6 +69,8 @@ class Scene:
     """The coin that is on chain is not the one that the hero's transactions spend."""
     late: int = 0
     """Height at which the factory was agreed, when the LSP came late with its proposal (blocks)."""
+    terms: str = ""
+    """Empty when the factory has the terms that it should; else which others (``World.other_terms``)."""
     closing: str = ""
     """The cooperative close that the hero has agreed to."""
 
@@ -290,7 +292,8 @@ class Explorer:
         if world.role == "client":
             # The terms are what is judged here: the hero accepts them, and the games tell what becomes of it.
             accepted = frozenset({world.terms.end_rule()})
-            limits = Limits(ceiling=2016, margin=0, life=world.terms.locks.end, depth=DEPTH, accepts=accepted)
+            reaction = min(world.reaction, world.terms.shortest_lock() - 1)
+            limits = Limits(2016, 0, world.terms.locks.end, DEPTH, reaction, accepted)
             return Scene(Participant(Client("invited", world.hero, LSP, limits), Signer(world.hero)))
         clients, active = frozenset(world.tree.clients), int(world.values["active_blocks"])
         odometer = Odometer.new(world.tree, world.terms.locks.states)
@@ -326,22 +329,15 @@ class Explorer:
             promised = world.offer(first, 0).owed
             yield from self._event(scene, f"{LSP} invites", Event.of("invitation", LSP, balance=promised))
         for says, versions, offer, elsewhere, height in self._first_offers(first, status):
-            event = Event.of(
-                "proposal",
-                LSP,
-                version=offer.version,
-                balance=offer.owed,
-                kit=offer.kit,
-                to_sign=offer.to_sign,
-                funding_claimed="elsewhere" if elsewhere else "funding",
-                funding_computed="funding",
-                exit_blocks=self._exit_blocks(),
-                height=height,
-                end=world.terms.locks.end,
-                shortest_lock=world.terms.shortest_lock(),
-                end_default=world.terms.end_rule(),
-            )
+            event = self._proposal(offer, world.terms, height, "elsewhere" if elsewhere else "funding")
             yield from self._offer(replace(scene, elsewhere=elsewhere, late=height), says, event, offer, versions, 0)
+        for name, terms in world.other_terms().items() if status == "verifying" else ():
+            # Only a client that accepts such terms needs their transactions.
+            if self._live(scene, self._proposal(world.offer(first, 0), terms)) is None:
+                continue
+            offer = world.offer(first, 0, terms=name)
+            says = f"{LSP} proposes a factory with a {name}"
+            yield from self._offer(replace(scene, terms=name), says, self._proposal(offer, terms), offer, first, 0)
         if status == "holding":
             yield from self._event(
                 scene, "the funding transaction is deep", Event.of("funding_confirmed", "chain", depth=DEPTH)
@@ -350,6 +346,23 @@ class Explorer:
             yield from self._updates(scene, "update_proposal", LSP)
             yield from self._event(scene, f"{world.hero} gives the update up", Event.of("update_aborted", world.hero))
             yield from self._client_closes(scene)
+
+    def _proposal(self, offer: Offer, terms: Terms, height: int = 0, claimed: str = "funding") -> Event:
+        return Event.of(
+            "proposal",
+            LSP,
+            version=offer.version,
+            balance=offer.owed,
+            kit=offer.kit,
+            to_sign=offer.to_sign,
+            funding_claimed=claimed,
+            funding_computed="funding",
+            exit_blocks=self._exit_blocks(),
+            height=height,
+            end=terms.locks.end,
+            shortest_lock=terms.shortest_lock(),
+            end_default=terms.end_rule(),
+        )
 
     def _first_offers(
         self, first: Mapping[str, int], status: str
@@ -376,14 +389,16 @@ class Explorer:
             for start in (tried, base) if world.role == "client" else (tried,):
                 versions = world.ticked(start, path)
                 if versions is not None:
-                    offers.append((f"offers {_versions(versions)}", path, versions, world.offer(versions, serial)))
+                    offers.append(
+                        (f"offers {_versions(versions)}", path, versions, world.offer(versions, serial, 0, scene.terms))
+                    )
                     if world.role == "client":
-                        less = world.offer(versions, serial, serial + 1)
+                        less = world.offer(versions, serial, serial + 1, scene.terms)
                         offers.append(
                             (f"offers {_versions(versions)}, which gives less than it should", path, versions, less)
                         )
         if world.role == "client":
-            offers.append((f"offers {_versions(base)} once more", "", base, world.offer(base, serial)))
+            offers.append((f"offers {_versions(base)} once more", "", base, world.offer(base, serial, 0, scene.terms)))
         done = set()
         for says, path, versions, offer in offers:
             if offer.key in done:

@@ -495,7 +495,7 @@ class _Bench:
             reached.story,
             rounds,
             transactions,
-            self.world.catalog.get(self.world.root.transaction),
+            self.world.catalog.get(self.world.root_of(reached.scene.counts_on).transaction),
             note,
             hands(self.world, reached.scene, game.affordable),
         )
@@ -567,7 +567,7 @@ class _Bench:
     def _situation(self, name: str, reached: Reached, note: str) -> Trace:
         configuration = self.job.configuration.id if self.job.configuration else ""
         owed = reached.scene.owed
-        funding = self.world.catalog.get(self.world.root.transaction)
+        funding = self.world.catalog.get(self.world.root_of(reached.scene.counts_on).transaction)
         return Trace(
             name,
             self.world.hero,

@@ -53,7 +53,7 @@ def arena(world: World, scene: Scene, coins: bool = True) -> Arena:
         absence=before,
         exit_absence=during,
         confirmation=int(world.values["confirmation_blocks"]),
-        coins={} if scene.elsewhere else {world.root: scene.late},
+        coins={} if scene.elsewhere else {world.root_of(scene.counts_on): scene.late},
         height=scene.late,
         idle_until=scene.late + world.deadline,
         punctual=world.role == "client",
@@ -109,12 +109,13 @@ def hands(world: World, scene: Scene, affordable: Iterable[str] | None = None) -
     offers = [offer for offer in (scene.counts_on, scene.offered) if offer is not None]
     kit = frozenset[str]().union(*(offer.kit for offer in offers))
     hero, others = held(world, scene), scene.released | world.without_hero()
-    reachable = {world.root.transaction}
+    root = world.root_of(scene.counts_on).transaction
+    reachable = {root}
     for name, template in world.catalog.items():
         if name in hero | others and all(spend.outpoint.transaction in reachable for spend in template.spends):
             reachable.add(name)
     hero, others = hero & reachable, others & reachable
-    wanted = {world.root.transaction, *hero, *others, *kit}
+    wanted = {root, *hero, *others, *kit}
     for name in reversed(world.catalog):
         if name in wanted:
             wanted |= {spend.outpoint.transaction for spend in world.catalog[name].spends}
@@ -127,11 +128,12 @@ def policy(strategy: Strategy, world: World, game: Arena) -> Policy:
     """The prescribed strategy as a policy of ``game``."""
     by_name = {t.name: t for t in game.templates}
     holds = {name: by_name[name] for name in sorted(game.hero_holds)}
+    root = next(iter(game.coins), world.root)
 
     def follow(unspent: object, next_height: int, pending: frozenset[str]) -> tuple[str, ...]:
         view = View(
             world.role,
-            world.root,
+            root,
             holds,
             unspent,  # type: ignore[arg-type]  # a mapping, by the type of Policy
             next_height,

@@ -94,12 +94,35 @@ class World:
             for node, index in versions.items()
         }
 
-    def offer(self, versions: Mapping[str, int], serial: int, less: int = 0) -> Offer:
-        """The ``serial``-th version of a life with these indices; the hero gets ``less`` units less than it should."""
+    def other_terms(self) -> dict[str, Terms]:
+        """Terms that a client is to refuse: a step that is no longer than its absence, an end that pays the LSP."""
+        own = self.terms.locks
+        found = {"short step": replace(own, step=min(own.step - 1, self.reaction))} if own.step > 1 else {}
+        if own.end_default == "inverted":
+            found["classic end"] = replace(own, end_default="classic", alternates="none")
+        return {name: replace(self.terms, locks=fixed) for name, fixed in found.items()}
+
+    @property
+    def reaction(self) -> int:
+        """The client's absence and one confirmation: a lock that it must beat is longer (blocks)."""
+        return int(self.values["absence_blocks"]) + int(self.values["confirmation_blocks"])
+
+    def root_of(self, offer: Offer | None) -> Outpoint:
+        """The factory's coin in a version."""
+        if offer is None:
+            return self.root
+        funding = next(t for t in offer.blueprint.templates.values() if t.kind is Kind.FUNDING)
+        return funding.outpoint(0)
+
+    def offer(self, versions: Mapping[str, int], serial: int, less: int = 0, terms: str = "") -> Offer:
+        """The ``serial``-th version of a life with these indices; the hero gets ``less`` units less than it should.
+
+        ``terms``: empty for the factory's own, or a key of ``other_terms``.
+        """
         sign = 1 if self.role == "client" else -1
         balance = START[self.role] + sign * (serial - less)
         text = b.version_text(tuple(versions.values()))
-        key = f"{text}:{balance}"
+        key = f"{text}:{balance}" if not terms else f"{text}:{balance} ({terms})"
         if key in self._offers:
             return self._offers[key]
         clients = (self.hero,) if self.role == "client" else self.tree.clients
@@ -115,7 +138,8 @@ class World:
             )
             for node in self.tree.leaves()
         }
-        blueprint = self._catalogued(b.build(self.terms, versions, contents))
+        fixed = self.other_terms()[terms] if terms else self.terms
+        blueprint = self._catalogued(b.build(fixed, versions, contents))
         if self.role == "client":
             path = [n.path for n in self.tree.path_to(self.hero) if n.kind is not NodeKind.STATIC]
             text = b.version_text(tuple(versions[p] for p in path))
