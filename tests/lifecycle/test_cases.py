@@ -2,30 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 from superscalar_ref.parties.wire import Letter
-from tests.lifecycle.plans import Plan
-from tests.lifecycle.story import Story, kind_of
+from tests.lifecycle.short import PAIR, active
+from tests.lifecycle.story import kind_of
 from tests.parties.scene import LSP
-
-PAIR = Plan(clients=2, arities=(2,), static=0, leaf_k=1, states=3, step=2, balances=(20_000, 20_000))
-
-
-@contextmanager
-def active(plan: Plan) -> Iterator[Story]:
-    """A factory that serves its clients."""
-    story = Story(plan)
-    try:
-        story.lsp_does("invite")
-        story.mail()
-        story.lsp_does("fund")
-        story.mine(3)
-        yield story
-    finally:
-        story.close()
 
 
 def test_a_client_whose_balance_is_dust_agrees_to_a_close() -> None:
