@@ -1,4 +1,4 @@
-"""Mistakes planted by hand: a short story, a trouble at each letter in turn, or chance within the ci profile finds each."""
+"""Mistakes planted by hand: a short story, a trouble at each letter in turn, or chance finds each."""
 
 from __future__ import annotations
 
