@@ -61,6 +61,15 @@ class Desk(Protocol):
     def follow(self) -> None:
         """Let the channels follow what the factory signs, counts or gives up."""
 
+    def hear(self, tower: str, raw: bytes) -> None:
+        """Take what a watchtower says that it keeps; what that gives goes to the party's outbox."""
+
+    def remind(self) -> None:
+        """Hand the watchtowers again whatever penalties they have not acknowledged."""
+
+    def drop_tower(self, tower: str) -> None:
+        """Rely on a watchtower no more."""
+
     def live(self, clients: frozenset[str]) -> frozenset[str]:
         """Names of the channels of these clients that live."""
 

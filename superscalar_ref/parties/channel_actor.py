@@ -187,6 +187,14 @@ class ChannelActor:
         self.outbox.messages += self.penalties.letters(self, again=True)
         return self.outbox
 
+    def drop_tower(self, tower: str) -> Outbox:
+        """Rely on a watchtower no more, such as one that does not answer; what that allows."""
+        self.outbox = Outbox()
+        self.penalties.guarded.pop(tower, None)
+        self._note_towers()
+        self._pump()
+        return self.outbox
+
     def may_leave(self) -> bool:
         """Whether nothing is under way, and every tower keeps every penalty: from here on this side may be away."""
         return not self._due() and (not self.channel.watched or self.channel.guarded >= self.channel.revoked)

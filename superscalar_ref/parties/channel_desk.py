@@ -88,6 +88,22 @@ class ChannelDesk:
         side.height = self.actor.height
         self._post(side.receive(sender, raw))
 
+    def hear(self, tower: str, raw: bytes) -> None:
+        """Take what a watchtower says that it keeps; what that gives goes to the party's outbox."""
+        for side in self.sides.values():
+            side.height = self.actor.height
+            self._post(side.receive(tower, raw))
+
+    def remind(self) -> None:
+        """Hand the watchtowers again whatever penalties they have not acknowledged."""
+        for side in self.sides.values():
+            self._post(side.retry_towers())
+
+    def drop_tower(self, tower: str) -> None:
+        """Rely on a watchtower no more."""
+        for side in self.sides.values():
+            self._post(side.drop_tower(tower))
+
     def act(self, client: str, step: Callable[[ChannelActor], Outbox]) -> Outbox:
         """Take an own step in a client's channel; what it gives, and what follows. Raises as the step does."""
         self.actor.outbox = Outbox()

@@ -113,7 +113,8 @@ def open_in_leaf(
     keys = ChannelKeys(actor.key, actor.identity.channel(client))
     if store.document(f"{place}/state") is None:
         _take_over(actor, client, label, store, terms, depth)
-    opened = ChannelActor(terms, keys, store, limits, depth=depth, randomness=actor.randomness)
+    towers = tuple(actor.party.towers)
+    opened = ChannelActor(terms, keys, store, limits, depth=depth, randomness=actor.randomness, towers=towers)
     opened.height = actor.height
     return opened
 

@@ -106,6 +106,9 @@ class ClientActor(Actor):
             self._take_of_tower(sender, t.decode(raw, sender))
         except SuperscalarError as error:
             self._alert(error)
+            if self.desk is not None:
+                self.desk.hear(sender, raw)
+            self.follow()
         return self.outbox
 
     def _take_of_tower(self, tower: str, message: t.TowerMessage) -> None:
@@ -123,6 +126,8 @@ class ClientActor(Actor):
         self.outbox.messages.extend(self.registrar.letters(self.party, self.archive, self.signatures))
         return self.outbox
 
+        if self.desk is not None:
+            self.desk.remind()
     def drop_tower(self, name: str) -> Outbox:
         """Rely on this watchtower no more, such as one that does not answer; then go on. Raises ``InputError``."""
         if name not in self.party.towers:
@@ -132,6 +137,9 @@ class ClientActor(Actor):
         self.take_turn(lambda: own_steps(self.tables, replace(self.party, towers=left)))
         return self.outbox
 
+        if self.desk is not None:
+            self.desk.drop_tower(name)
+        self.follow()
     # -- messages ------------------------------------------------------------------------------------------------------
 
     def take_life(self, sender: str, message: m.Message) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from superscalar_ref.errors import InputError
 from superscalar_ref.parties import tower_messages as t
 from superscalar_ref.parties.archive import Archive
 from superscalar_ref.protocol.participant import Participant, unregistered
@@ -50,9 +49,6 @@ def entry_of(archive: Archive, name: str, signature: bytes) -> t.EntryForm:
 
 
 def names_of(archive: Archive, party: Participant, txids: Iterable[str]) -> frozenset[str]:
-    """The names of the held transactions with these txids. Raises ``InputError`` for one that was never registered."""
+    """The names of the held transactions with these txids; a txid of another is a channel's, or nobody's."""
     known = {archive.realised[name].txid: name for name in party.signer.held if name in archive.realised}
-    for txid in txids:
-        if txid not in known:
-            raise InputError(f"transaction {txid}", "was never registered", "WTW-1")
-    return frozenset(known[txid] for txid in txids)
+    return frozenset(known[txid] for txid in txids if txid in known)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from superscalar_ref.bitcoin.transaction import Transaction
@@ -13,6 +13,7 @@ from superscalar_ref.parties.channel_actor import ChannelActor
 from superscalar_ref.parties.channel_desk import ChannelDesk
 from superscalar_ref.parties.channel_watch import ChannelWatcher
 from superscalar_ref.parties.store import Store
+from superscalar_ref.parties.tower import Tower
 from superscalar_ref.parties.watch import txid_bytes
 from superscalar_ref.protocol.channel import Htlc
 from superscalar_ref.protocol.htlc_limits import HtlcLimits
@@ -42,10 +43,16 @@ class Home:
     paid: int = 0
 
     @classmethod
-    def start(cls, clients: tuple[str, ...] = ("ann", "bob"), living: tuple[str, ...] = ("ann",)) -> Home:
+    def start(
+        cls,
+        clients: tuple[str, ...] = ("ann", "bob"),
+        living: tuple[str, ...] = ("ann",),
+        towers: Mapping[str, Tower] | None = None,
+    ) -> Home:
         ledger = KernelLedger.start([TxOut(COIN, WALLET_SCRIPT)])
         (point,) = ledger.funds
-        made = scene(clients, coins=(coin(point.txid[::-1].hex(), point.index),)).ceremony().fund(ledger.height)
+        coins = (coin(point.txid[::-1].hex(), point.index),)
+        made = scene(clients, coins=coins, towers=towers).ceremony().fund(ledger.height)
         ledger.mine([one.serialized for one in made.wire.broadcasts])
         made.wire.broadcasts.clear()
         home = cls(ledger, made, living)

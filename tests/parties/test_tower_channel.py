@@ -11,9 +11,12 @@ from superscalar_ref.parties import tower_messages as t
 from superscalar_ref.parties.channel_actor import ChannelActor
 from superscalar_ref.parties.channel_watch import ChannelWatcher
 from superscalar_ref.parties.store import Store
+from superscalar_ref.parties.watch import txid_bytes
 from superscalar_ref.protocol.channel import FULFIL
 from tests.parties.channel_chain import Chain, OnChain
+from tests.parties.channel_home import Home
 from tests.parties.channel_scene import CAPACITY_SAT, CLIENT, DELAY, LSP, Pair, hashed, payout, preimage
+from tests.parties.scene import INBOUND, STOCK
 from tests.parties.test_channel_chain import EXPIRY, knows_of, snapshot
 from tests.parties.tower_scene import Sky, copied, tower
 
@@ -153,3 +156,56 @@ def test_of_the_penalties_at_several_feerates_the_cheapest_that_suffices_goes_ou
     (penalty,) = sky.waiting.values()
     to_local = 600_000
     assert to_local - penalty.outputs[0].amount_sat == paid * penalty.vbytes
+
+
+# -- a channel in a leaf that is replaced ------------------------------------------------------------------------------
+
+
+def replaced() -> Home:
+    """ann's channel was paid through, moved with an update of its leaf, and paid through again; ann has a tower."""
+    home = Home.start(towers={"T": tower()})
+    home.pay("ann", 2_000_000).pay(LSP, 3_000_000)
+    home.update(home.leaf())
+    home.pay(LSP, 10_000_000)
+    assert home.side("ann").may_leave()
+    assert home.scene.clients["ann"].life.version == "0.1"
+    assert not home.scene.wire.alerts
+    return home
+
+
+def test_the_commitment_of_the_ceremony_on_the_old_leaf_state_is_punished_by_a_late_tower() -> None:
+    """The old state and the LSP's old commitment share a block, while the tower is down: poison comes too late."""
+    home = replaced()
+    lsp = home.scene.lsp
+    name = "commitment:ann@0.0:L"
+    first = lsp.factory.realised[name].signed(lsp.signatures[name])
+    sky = Sky(home.ledger, {"T": home.scene.towers["T"]})
+    sky.look()
+    sky.down.add("T")
+    for name in ("kickoff:r@-", "state:r@0", "kickoff:r.0@0"):
+        lock = lsp.factory.templates[name].spends[0].relative_lock or 0
+        home.ledger.advance(max(0, lock - 1))
+        sky.mine([lsp.complete_transaction(name)])
+    home.ledger.advance((lsp.factory.templates["state:r.0@0.0"].spends[0].relative_lock or 1) - 1)
+    taken = sky.mine([lsp.complete_transaction("state:r.0@0.0"), first])
+    assert first.txid in taken
+    sky.down.clear()
+    sky.wait(2)
+    (penalty,) = (case for case in sky.towers["T"].cases("ann") if case.outpoint.startswith(first.txid))
+    assert home.ledger.confirmation_height(txid_bytes(penalty.answer)) is not None
+    fees = 1_000
+    assert home.rest("ann") > INBOUND + STOCK - fees, "the LSP's side by penalty, the old stock by poison"
+    assert home.rest(LSP) == 0
+
+
+def test_a_client_with_a_tower_counts_on_the_new_leaf_only_when_the_tower_keeps_what_it_left() -> None:
+    home = replaced()
+    kept = {entry.kind for entry in home.scene.towers["T"].store.entries() if entry.client == "ann"}
+    assert kept == {"state", "alternate", "poison", "penalty"}
+    client = home.scene.clients["ann"]
+    home.post("ann", client.retry_towers())
+    home.scene.wire.run()
+    home.post("ann", client.drop_tower("T"))
+    home.pay(LSP, 1_000_000)
+    assert not home.side("ann").channel.watched
+    assert not home.scene.wire.alerts
