@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from superscalar_ref.check import ceremony, lives, network
+from superscalar_ref.check import ceremony, channels, lives, network
 from superscalar_ref.check import tower as towers
 from superscalar_ref.check.arena import Arena, payout
 from superscalar_ref.check.ceremony_loss import loss
@@ -40,7 +40,7 @@ from superscalar_ref.errors import SuperscalarError
 from superscalar_ref.machine.bind import bind
 from superscalar_ref.machine.step import BoundMachine
 from superscalar_ref.machine.types import Rules
-from superscalar_ref.protocol import client, factory, session, watchtower
+from superscalar_ref.protocol import channel, client, factory, session, watchtower
 from superscalar_ref.protocol.blueprint import Blueprint
 from superscalar_ref.protocol.participant import Machines, bind_machines
 from superscalar_ref.protocol.strategy import Strategy
@@ -55,7 +55,8 @@ STATIC = ("P-BLAST-BOUNDED",)
 SOMETIMES = "-SOMETIMES"
 TOWERS = towers.PROPERTIES
 LIVES, MAIL = lives.PROPERTIES, network.PROPERTIES
-KNOWN = (*CLIENT, "P-LSP-EXIT", *BOTH, *STATIC, *CEREMONIES, *LIVES, *MAIL, *TOWERS)
+CHANNELS = channels.PROPERTIES
+KNOWN = (*CLIENT, "P-LSP-EXIT", *BOTH, *STATIC, *CEREMONIES, *LIVES, *MAIL, *CHANNELS, *TOWERS)
 """Every property that is decided here; each has a ``sometimes`` of the same name with ``-SOMETIMES``."""
 
 
@@ -96,7 +97,7 @@ class Job:
     choices: tuple[tuple[str, str], ...] = ()
     hero: str = ""
     search: str = "ceremonies"
-    """Without a configuration: ceremonies, lives, network or towers."""
+    """Without a configuration: ceremonies, lives, network, channels or towers."""
     default: bool = True
     """Whether the words are the specification's defaults."""
 
@@ -140,6 +141,10 @@ class Design:
             _declared(machine("factory"), factory.RULES),
         )
 
+    def channel(self) -> BoundMachine[channel.Channel]:
+        """The channel's table with its rules. Raises ``SpecError`` as ``bind`` does."""
+        return bind(_declared(self.specification.machine("channel"), channel.RULES), channel.RULES)
+
     def watchtower(self) -> BoundMachine[watchtower.Case]:
         """The watchtower's table with its rules. Raises ``SpecError`` as ``bind`` does."""
         return bind(_declared(self.specification.machine("watchtower"), watchtower.RULES), watchtower.RULES)
@@ -165,6 +170,8 @@ def jobs(design: Design, properties: Iterable[str]) -> list[Job]:
         found.append(Job(None, search="towers"))
     if wanted & set(MAIL):
         found.append(Job(None, search="network"))
+    if wanted & set(CHANNELS):
+        found.append(Job(None, search="channels"))
     parameters = design.specification.parameters
     fixed = {"stock_lock": str(parameters["stock_lock"].default)}
     on_choices = wanted & {"P-EXIT-ALWAYS", "P-LSP-EXIT", "P-EXIT-BEFORE-END", *BOTH}
@@ -301,6 +308,9 @@ def _searched(design: Design, search: str, wanted: set[str], quick: bool, meter:
     elif search == "network":
         properties = MAIL
         found = network.explore(tables, until, meter)
+    elif search == "channels":
+        properties = CHANNELS
+        found = channels.explore(design.channel(), tables.client, until, meter)
     elif search == "towers":
         properties = TOWERS
         found = towers.explore(tables.client, design.watchtower(), design.strategy, until, meter)
@@ -315,7 +325,9 @@ def _searched(design: Design, search: str, wanted: set[str], quick: bool, meter:
         trace = None
         if way is not None and search != "ceremonies":
             told = f"{way[-1][0].upper()}{way[-1][1:]}."
-            hero = {"lives": lives.hero, "network": network.hero, "towers": towers.hero}[search](way)
+            hero = {"lives": lives.hero, "network": network.hero, "channels": channels.hero, "towers": towers.hero}[
+                search
+            ](way)
             trace = Trace(name, hero, search, (), 1, 0, lives.dated(way[:-1]), (), (), None, told)
         elif way is not None:
             trace = loss(name, way)

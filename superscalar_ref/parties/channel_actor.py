@@ -486,6 +486,10 @@ class ChannelActor:
             case c.GivenUp():
                 self._turn(Event.of("given_up", peer, outpoint=body.outpoint))
                 self.wants_quiet = False
+            case c.Kept():
+                self._turn(Event.of("kept", peer, outpoint=body.outpoint))
+            case c.Dropped():
+                self._turn(Event.of("dropped", peer, outpoint=body.outpoint))
             case _:
                 raise InputError(f"message of {peer}", f"{type(body).__name__} is out of place", "message-form")
 
@@ -744,7 +748,7 @@ class ChannelActor:
             yield Event.of("sign", self.name)
         # Who is asked for quiet answers; the question dies with its connection.
         wanted = self.wants_quiet or (self.channel.status == "live" and self.channel.peer in self.channel.quiet)
-        if wanted and not self.channel.awaits_revocation:
+        if wanted:
             yield Event.of("quiesce", self.name)
         if self._link.their_close is not None and self._link.own_close is not None:
             yield Event.of("sign_close", self.name)
@@ -915,9 +919,13 @@ class ChannelActor:
                 return c.MoveHeld(outpoint)
             case "moved":
                 return c.Moved(outpoint)
-            case _:
-                assert action.name == "given_up", action
+            case "given_up":
                 return c.GivenUp(outpoint)
+            case "kept":
+                return c.Kept(outpoint)
+            case _:
+                assert action.name == "dropped", action
+                return c.Dropped(outpoint)
 
     def _commitment_signed(self) -> c.CommitmentSigned:
         said = view(self.channel, self.channel.peer, newest=True)

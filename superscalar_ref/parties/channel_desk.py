@@ -156,9 +156,12 @@ class ChannelDesk:
         channel, me = side.channel, self.actor.name
         newest = channel.outpoints[-1]
         if newest == self._place(self._counted(), client):
-            if channel.moved == channel.both and me not in channel.left and channel.status == "live":
+            if channel.moved == channel.both and me not in channel.left | channel.quiet and channel.status == "live":
                 self._post(side.complete(held=True))
-        elif me not in channel.given_up and not self._signed(client, newest):
+        elif channel.given_up == frozenset({channel.peer}) and not channel.kept:
+            # The other waits for an answer: it is dropped by both, or kept.
+            self._post(side.abandon(newest, signed=self._signed(client, newest)))
+        elif not channel.given_up | channel.quiet and not self._signed(client, newest):
             self._post(side.abandon(newest, signed=False))
 
     def _pending(self) -> str:

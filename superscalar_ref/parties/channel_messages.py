@@ -156,7 +156,21 @@ class Moved:
 
 @dataclass(frozen=True)
 class GivenUp:
-    """The sender has signed nothing that makes the outpoint, and never will: or it never named it."""
+    """The sender has signed nothing that makes the outpoint, and never will."""
+
+    outpoint: OutpointName
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The sender has signed what makes the outpoint that the receiver gave up: commitments on it stay due."""
+
+    outpoint: OutpointName
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """The sender is not on the outpoint that the receiver gave up."""
 
     outpoint: OutpointName
 
@@ -198,6 +212,8 @@ ChannelMessage = (
     | MoveHeld
     | Moved
     | GivenUp
+    | Kept
+    | Dropped
     | Shutdown
     | ClosingSigned
     | ClosingComplete
@@ -218,6 +234,8 @@ NAMES: Mapping[str, type[ChannelMessage]] = {
     "move_held": MoveHeld,
     "moved": Moved,
     "given_up": GivenUp,
+    "kept": Kept,
+    "dropped": Dropped,
     "shutdown": Shutdown,
     "closing_signed": ClosingSigned,
     "closing_complete": ClosingComplete,

@@ -102,6 +102,8 @@ class Channel:
     """With several outpoints: who has said that the newest one's leaf state is complete."""
     given_up: frozenset[str] = frozenset()
     """With several outpoints: who has said that it gives the newest up, and has signed nothing that makes it."""
+    kept: bool = False
+    """Whether the other side of who gave it up has said that it keeps it."""
     close_signed: bool = False
     """Whether I signed the closing transaction since the sides were last connected."""
     resign: bool = False
@@ -384,6 +386,12 @@ def own_updates_final(channel: Channel, event: Event) -> bool:
 
 
 @RULES.guard
+def nothing_due(channel: Channel, event: Event) -> bool:
+    """Whether no renewal is due, and the peer owes no secret."""
+    return not channel.resign and not channel.awaits_revocation
+
+
+@RULES.guard
 def peer_updates_final(channel: Channel, event: Event) -> bool:
     """Whether every update of the peer's is irrevocable."""
     return not _pending_of(channel, channel.peer)
@@ -459,6 +467,18 @@ def state_held(channel: Channel, event: Event) -> bool:
 def state_unsigned(channel: Channel, event: Event) -> bool:
     """Whether I have signed nothing that makes the new outpoint; the party has looked at its records (D-7)."""
     return event["signed"] is False
+
+
+@RULES.guard
+def not_promised(channel: Channel, event: Event) -> bool:
+    """Whether I have not promised quiet."""
+    return channel.me not in channel.quiet
+
+
+@RULES.guard
+def nothing_given_up(channel: Channel, event: Event) -> bool:
+    """Whether it is settled that every outpoint is kept."""
+    return channel.kept or not channel.given_up
 
 
 @RULES.guard
@@ -592,7 +612,8 @@ def _move_resent(channel: Channel) -> tuple[Action, ...]:
     outpoint = channel.outpoints[-1]
     held = "move_held" if channel.me in channel.moved else "move_ready"
     said = (_send(channel, "moved", outpoint=outpoint),) if channel.me in channel.left else ()
-    gave = (_send(channel, "given_up", outpoint=outpoint),) if channel.me in channel.given_up else ()
+    unanswered = channel.me in channel.given_up and not channel.kept
+    gave = (_send(channel, "given_up", outpoint=outpoint),) if unanswered else ()
     return (_send(channel, held, outpoint=outpoint), *said, *gave)
 
 
@@ -779,6 +800,13 @@ def end_quiet(channel: Channel, event: Event) -> Result:
 
 
 @RULES.effect
+def end_move(channel: Channel, event: Event) -> Result:
+    """Updates may be sent again, if both had promised to send none; what one alone has asked for stands."""
+    quiet = frozenset() if channel.status in ("moving", "quiescent") else channel.quiet
+    return replace(channel, quiet=quiet), ()
+
+
+@RULES.effect
 def send_resume(channel: Channel, event: Event) -> Result:
     """Tell the peer that the quiet is over, unless it said so itself."""
     return channel, (_send(channel, "resume"),) if event.by == channel.me else ()
@@ -841,7 +869,7 @@ def add_outpoint(channel: Channel, event: Event) -> Result:
     outpoint = text(event, "outpoint")
     nobody: frozenset[str] = frozenset()
     outpoints = (*channel.outpoints, outpoint)
-    changed = replace(channel, outpoints=outpoints, moved=nobody, left=nobody, given_up=nobody)
+    changed = replace(channel, outpoints=outpoints, moved=nobody, left=nobody, given_up=nobody, kept=False)
     return changed, (_SAVE, _send(channel, "move_ready", outpoint=outpoint))
 
 
@@ -890,6 +918,7 @@ def leave_outpoint(channel: Channel, event: Event) -> Result:
         moved=nobody,
         left=nobody,
         given_up=nobody,
+        kept=False,
     )
     return left, (_SAVE,)
 
@@ -910,13 +939,25 @@ def say_given_up(channel: Channel, event: Event) -> Result:
 @RULES.effect
 def note_given_up(channel: Channel, event: Event) -> Result:
     """The peer says that it has signed nothing that makes the new outpoint."""
-    return replace(channel, given_up=channel.given_up | {channel.peer}), (_SAVE,)
+    return replace(channel, given_up=channel.given_up | {channel.peer}, kept=False), (_SAVE,)
 
 
 @RULES.effect
-def echo_given_up(channel: Channel, event: Event) -> Result:
+def say_kept(channel: Channel, event: Event) -> Result:
+    """Tell the peer that I have signed what makes the outpoint: commitments on it stay due."""
+    return replace(channel, kept=True), (_SAVE, _send(channel, "kept", outpoint=channel.outpoints[-1]))
+
+
+@RULES.effect
+def note_kept(channel: Channel, event: Event) -> Result:
+    """The peer has signed what makes the outpoint that I gave up."""
+    return replace(channel, kept=True), (_SAVE,)
+
+
+@RULES.effect
+def say_dropped(channel: Channel, event: Event) -> Result:
     """Tell the peer that I am not on the outpoint that it gives up."""
-    return channel, (_send(channel, "given_up", outpoint=text(event, "outpoint")),)
+    return channel, (_send(channel, "dropped", outpoint=text(event, "outpoint")),)
 
 
 @RULES.effect
@@ -925,4 +966,4 @@ def drop_outpoint(channel: Channel, event: Event) -> Result:
     nobody: frozenset[str] = frozenset()
     older = channel.outpoints[:-1]
     held = channel.both if len(older) > 1 else nobody
-    return replace(channel, outpoints=older, moved=held, left=nobody, given_up=nobody), (_SAVE,)
+    return replace(channel, outpoints=older, moved=held, left=nobody, given_up=nobody, kept=False), (_SAVE,)

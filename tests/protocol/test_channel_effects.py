@@ -408,6 +408,56 @@ def _moving(machine: BoundMachine[Channel]) -> Pair:
     return pair
 
 
+def kept_by_the_other(machine: BoundMachine[Channel]) -> None:
+    """One gives up what the other has signed for: both go on signing for it, and may move on."""
+    pair = start(machine)
+    _both_moved(pair)
+    pair.say(LSP, lambda side: side.abandon(NEW, signed=False))
+    pair.say(CLIENT, lambda side: side.abandon(NEW, signed=True))
+    _kept(pair)
+    pair = _moving(machine)
+    pair.post(LSP, pair.l.abandon(NEW, signed=False))
+    _only_to(pair, CLIENT)
+    pair.post(CLIENT, pair.a.abandon(NEW, signed=True))
+    demand(pair.a.channel.status == "moving", "it goes on with the move")
+    _only_to(pair, LSP)
+    demand(pair.l.channel.kept, "the other hears")
+    for name in (CLIENT, LSP):
+        demand(pair.crash(name).channel.kept, "durably")
+    pair.letters.clear()
+    pair.settle()
+    _kept(pair)
+
+
+def _only_to(pair: Pair, name: str) -> None:
+    for letter in [letter for letter in pair.letters if letter.to == name]:
+        pair.letters.remove(letter)
+        pair.deliver(letter)
+
+
+def _kept(pair: Pair) -> None:
+    for side in pair.sides.values():
+        demand(side.channel.outpoints == (pair.outpoint, NEW), "nothing is dropped")
+        demand(side.channel.kept and side.channel.status == "live", "both know")
+    for name in (CLIENT, LSP):
+        demand(pair.crash(name).channel.kept, "durably")
+    pair.settle()
+    pair.say(LSP, lambda side: side.quiesce())
+    demand([side.channel.status for side in pair.sides.values()] == ["quiescent"] * 2, "they may move on")
+
+
+def moving_elsewhere(machine: BoundMachine[Channel]) -> None:
+    """One gives an outpoint up that the other never named, while the other moves to a third."""
+    pair = start(machine)
+    pair.say(LSP, lambda side: side.quiesce())
+    pair.post(LSP, pair.l.move(NEW))
+    pair.post(CLIENT, pair.a.move("33" * 32 + ":0"))
+    pair.post(LSP, pair.l.abandon(NEW, signed=False))
+    pair.run()
+    demand(pair.l.channel.outpoints == (pair.outpoint,), "it is told, and drops it")
+    demand(pair.a.channel.status == "moving", "the other moves on")
+
+
 def _both_moved(pair: Pair) -> None:
     pair.say(LSP, lambda side: side.quiesce())
     for name in (LSP, CLIENT):
@@ -570,6 +620,8 @@ LIVES: tuple[Life, ...] = (
     giving_up_in_the_middle,
     heard_while_moving,
     never_named,
+    kept_by_the_other,
+    moving_elsewhere,
     closing_without_a_loss,
     closing_together,
     on_chain,

@@ -107,6 +107,12 @@ GOOD: dict[str, tuple[Channel, Event]] = {
     "CHN-62": (TWO, of_peer("given_up", outpoint=NEW)),
     "CHN-63": (MOVING, of_peer("given_up", outpoint=NEW)),
     "CHN-64": (LIVE, of_peer("given_up", outpoint=NEW)),
+    "CHN-65": (replace(TWO, given_up=frozenset({ME})), of_peer("dropped", outpoint=NEW)),
+    "CHN-66": (MOVING, of_peer("given_up", outpoint="third")),
+    "CHN-67": (replace(TWO, given_up=frozenset({PEER})), of_self("abandon_move", outpoint=NEW, signed=True)),
+    "CHN-68": (replace(MOVING, given_up=frozenset({PEER})), of_self("abandon_move", outpoint=NEW, signed=True)),
+    "CHN-69": (replace(TWO, given_up=frozenset({ME})), of_peer("kept", outpoint=NEW)),
+    "CHN-70": (replace(MOVING, given_up=frozenset({ME})), of_peer("kept", outpoint=NEW)),
     "CHN-41": (LIVE, of_self("shutdown")),
     "CHN-42": (replace(LIVE, leaving=BOTH), of_peer("shutdown")),
     "CHN-43": (DRAINED, of_self("sign_close")),
@@ -365,7 +371,7 @@ SPOILT: dict[str, Spoil] = {
     "outpoint_is_new": Spoil(
         "the channel moves to where it is, or denies it",
         told(outpoint=OLD),
-        lambda c, e, a: len(set(a.context.outpoints)) < len(a.context.outpoints) or sends(a, "given_up"),
+        lambda c, e, a: len(set(a.context.outpoints)) < len(a.context.outpoints) or sends(a, "dropped"),
     ),
     "state_held": Spoil(
         "the peer leaves the only outpoint that can confirm, for one whose leaf state is not complete",
@@ -377,15 +383,30 @@ SPOILT: dict[str, Spoil] = {
         told(signed=True),
         lambda c, e, a: sends(a, "given_up") and e["signed"] is True,
     ),
+    "not_promised": Spoil(
+        "the outpoints change after the word that nothing changes",
+        changed(quiet=frozenset({ME})),
+        lambda c, e, a: ME in c.quiet and (sends(a, "given_up") or sends(a, "moved")),
+    ),
+    "nothing_given_up": Spoil(
+        "two sides move on from different outpoints",
+        changed(given_up=frozenset({PEER})),
+        lambda c, e, a: ME in a.context.quiet and bool(c.given_up),
+    ),
+    "nothing_due": Spoil(
+        "a commitment is signed after the word that none is",
+        changed(resign=True),
+        lambda c, e, a: ME in a.context.quiet and c.resign,
+    ),
     "self_gave_up": Spoil(
         "an outpoint is dropped on the word of the peer, which may hold its leaf state complete",
         changed(given_up=frozenset()),
-        lambda c, e, a: NEW not in a.context.outpoints and ME not in c.given_up,
+        lambda c, e, a: ME not in c.given_up and (NEW not in a.context.outpoints or a.context.kept),
     ),
     "peer_gave_up": Spoil(
         "an outpoint is dropped that the peer needs, and signs for",
         changed(given_up=frozenset()),
-        lambda c, e, a: NEW not in a.context.outpoints and PEER not in c.given_up,
+        lambda c, e, a: PEER not in c.given_up and (NEW not in a.context.outpoints or sends(a, "kept")),
     ),
     "names_new": Spoil(
         "what the peer says of one outpoint is taken for another",

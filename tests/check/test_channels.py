@@ -1,0 +1,42 @@
+"""A channel beside a leaf that is replaced under it: the tables hold, and rules that are taken away are missed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from superscalar_ref.check import channels
+from superscalar_ref.check.configurations import load_configurations
+from superscalar_ref.check.judge import Design
+from superscalar_ref.protocol.strategy import load_strategy
+from superscalar_ref.spec.load import load_specification
+from superscalar_ref.spec.source import Place
+from superscalar_ref.spec.table import Patch, Variant
+from superscalar_ref.spec.variants import apply_variant
+
+
+@pytest.fixture(scope="module")
+def design() -> Design:
+    return Design(load_specification(), load_strategy(), load_configurations())
+
+
+def without(design: Design, **patch: str) -> Design:
+    place = Place("test", 1)
+    variant = Variant("V-WHY", "", "", "", "", "", "", "", (), (), (Patch(place=place, **patch),), place)  # type: ignore[arg-type]
+    return replace(design, specification=apply_variant(design.specification, variant))
+
+
+def test_an_outpoint_that_is_dropped_on_the_peers_word_is_missed(design: Design) -> None:
+    """What the variants V-MOVE-… do not change already."""
+    changed = without(design, do="drop_guard", machine="channel", guard="self_gave_up")
+    found = channels.explore(changed.channel(), changed.tables().client, frozenset({channels.CLOSABLE}))
+    assert channels.hero(found.broken[channels.CLOSABLE]) in channels.NAMES
+
+
+def test_a_table_that_never_comes_to_rest_is_told_so(design: Design, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who never named an outpoint that is given up does not say so."""
+    monkeypatch.setattr(channels, "BUDGETS", channels.BUDGETS[:1])
+    changed = without(design, do="remove_transition", transition="CHN-64")
+    found = channels.explore(changed.channel(), changed.tables().client, frozenset({channels.CLOSABLE}))
+    assert channels.GOES_ON in found.broken
