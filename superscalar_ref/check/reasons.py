@@ -219,7 +219,13 @@ def reason(removal: Removal, whole: Whole) -> Reason:
     return Reason(removal, None, tuple(idle(whole, todo, found)))
 
 
-_READS = {"lives": {"client", "factory"}, "ceremonies": {"session"}, "games": {"client", "factory", "session"}}
+_SIGNING = frozenset({"client", "factory", "session"})
+_READS: dict[str, frozenset[str]] = {
+    "lives": frozenset({"client", "factory"}),
+    "ceremonies": frozenset({"session"}),
+    "network": _SIGNING,
+    "games": _SIGNING,
+}
 """The tables that each search steps through; one that is not named here may step through all."""
 
 

@@ -533,7 +533,7 @@ def test_what_is_taken_away_is_searched_only_where_it_is_read(specification: Spe
 
 def test_why_notices_what_never_happens_any_more(specification: Specification) -> None:
     base = design(specification, "slow-blocks")
-    (*_, gone) = removals(base, "SES-5")
+    (*_, gone) = removals(base, "CLI-4")
     whole = Whole(base)
     found = reason(gone, whole)
     assert found.broken is None
