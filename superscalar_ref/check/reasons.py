@@ -22,7 +22,7 @@ from typing import Any
 
 from superscalar_ref.check.configurations import Values, tight_values
 from superscalar_ref.check.explore import Explorer, Scene
-from superscalar_ref.check.judge import KNOWN, SOMETIMES, Design, Job, jobs
+from superscalar_ref.check.judge import KNOWN, SOMETIMES, TOWERS, Design, Job, jobs
 from superscalar_ref.check.meter import Meter
 from superscalar_ref.check.running import run_jobs
 from superscalar_ref.check.situations import held
@@ -177,10 +177,11 @@ class Whole:
 
 
 def _order(job: Job) -> tuple[int, bool]:
-    """The LSP's games are cheaper than a client's, a life cheaper than the ceremonies; other words come last."""
+    """The games first, the LSP's before a client's, those with other words last; between them the other searches."""
+    searches = list(_READS)
     if job.configuration is None:
-        return (1 if job.search == "lives" else 2), False
-    return (0 if job.default else 3), job.hero != LSP
+        return (searches.index(job.search) if job.search in searches else len(searches)), False
+    return (0 if job.default else len(searches) + 1), job.hero != LSP
 
 
 def reason(removal: Removal, whole: Whole) -> Reason:
@@ -195,7 +196,7 @@ def reason(removal: Removal, whole: Whole) -> Reason:
     gone: set[str] = set()
     for job in sorted(jobs(design, KNOWN), key=_order):
         if job.configuration is None:
-            if tables & _READS.get(job.search, tables):
+            if tables & _READS.get(job.search, tables) or (strategy and job.search == "towers"):
                 todo.append(job)
         elif strategy:
             todo.append(job)
@@ -205,8 +206,7 @@ def reason(removal: Removal, whole: Whole) -> Reason:
                 todo.append(job)
             if old is not None and job.default:
                 gone |= old.statuses - seen.statuses
-    # What a strategy is not prescribed for cannot change.
-    search = Search(design, ("P-STRATEGY-WINS",) if strategy else KNOWN)
+    search = Search(design, _FOLLOWS if strategy else KNOWN)
     found: list[Verdict] = []
     with closing(run_jobs(search, list(enumerate(todo)), whole.cores, True, whole.meter)) as results:
         for _, verdicts in results:
@@ -221,12 +221,16 @@ def reason(removal: Removal, whole: Whole) -> Reason:
 
 _SIGNING = frozenset({"client", "factory", "session"})
 _READS: dict[str, frozenset[str]] = {
+    "games": _SIGNING,
+    "towers": frozenset({"client", "watchtower"}),
     "lives": frozenset({"client", "factory"}),
     "ceremonies": frozenset({"session"}),
     "network": _SIGNING,
-    "games": _SIGNING,
+    "channels": frozenset({"channel", "client"}),
 }
-"""The tables that each search steps through; one that is not named here may step through all."""
+"""The tables that each search steps through, the cheapest search first; one that is not named may step through all."""
+_FOLLOWS = ("P-STRATEGY-WINS", *TOWERS)
+"""What depends on the strategy: all else is about what could be done."""
 
 
 def idle(whole: Whole, again: Sequence[Job], found: Sequence[Verdict]) -> list[str]:
