@@ -193,7 +193,8 @@ def _ending(trace: Trace, owned: dict[str, int]) -> list[str]:
         have = ", ".join(f"{party} owns {amount}" for party, amount in sorted(owned.items()))
         left = trace.locked - sum(owned.values())
         waits = f"; {left} more wait in outputs that nobody has taken" if left > 0 else ""
-        lines.append(f"     In the end {have or 'nobody owns anything'}{waits}.")
+        owed = f" Of the {trace.locked} in the coin, {trace.hero} was owed {trace.owed}." if trace.locked else ""
+        lines.append(f"     In the end {have or 'nobody owns anything'}{waits}.{owed}")
     if trace.rounds or not trace.note:
         lines.append(
             f"     {trace.hero} counts on {trace.owed} and can be sure of {max(trace.gets, 0)}: "
