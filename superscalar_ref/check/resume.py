@@ -85,7 +85,7 @@ class Kept:
                 self._jobs = {name: _entry(entry) for name, entry in data["jobs"].items()}
             else:
                 self.stale = True
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise InputError(str(self.path), "is no file that a stopped run has written", "resume") from error
 
 

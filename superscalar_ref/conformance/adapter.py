@@ -130,8 +130,10 @@ def serve(adapter: TableAdapter, requests: IO[str], replies: IO[str]) -> None:
     for line in requests:
         try:
             request = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             request = {"cmd": f"no JSON: {error}"}
+        if not isinstance(request, dict):
+            request = {"cmd": "no JSON object"}
         reply = adapter.answer(request)
         replies.write(json.dumps(reply) + "\n")
         replies.flush()

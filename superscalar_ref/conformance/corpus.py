@@ -360,12 +360,12 @@ def stale(corpus: Corpus, directory: Path | None = None) -> Iterator[str]:
 def read_tests(path: Path, whole: bool = True) -> dict[str, Any]:
     """A file of the corpus, held against its schema if ``whole``. Raises InputError when it is none."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(str(path), f"cannot be read: {error}", "vectors") from error
-    if whole or not isinstance(document, dict) or document.get("format") != FORMAT:
-        check_document(document, str(path))
-    found: dict[str, Any] = document
+    if whole or not isinstance(content, dict) or content.get("format") != FORMAT:
+        check_document(content, str(path))
+    found: dict[str, Any] = content
     return found
 
 

@@ -63,7 +63,7 @@ class Answers:
                 self.known = {
                     str(name): Noticed(str(row["by"]), str(row["what"])) for name, row in data["faults"].items()
                 }
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise InputError(str(path), "is no file that a stopped run has written", "resume") from error
 
 
