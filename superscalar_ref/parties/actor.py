@@ -76,6 +76,15 @@ class Desk(Protocol):
     def carried(self, contents: Mapping[str, LeafContents], clients: frozenset[str]) -> frozenset[str]:
         """Those of them that leaves with these contents can carry as they are."""
 
+    def settled(self, contents: Mapping[str, LeafContents]) -> dict[str, LeafContents]:
+        """Leaf contents with the present balances of the live channels (sat)."""
+
+    def gained(self) -> int:
+        """What a client has gained in its live channels since it first counted on them (sat); negative when spent."""
+
+    def quiet(self) -> bool:
+        """Whether every live channel is quiet and holds no payment."""
+
     def closes(self, template: Template) -> bool:
         """Whether a live channel says what becomes of a commitment, or of its sweep."""
 

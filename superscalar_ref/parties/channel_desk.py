@@ -15,12 +15,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from superscalar_ref.bitcoin.transaction import Transaction
+from superscalar_ref.errors import ProtocolError
 from superscalar_ref.parties import channel_messages as c
 from superscalar_ref.parties.actor import Actor, Outbox
 from superscalar_ref.parties.channel_actor import ChannelActor
 from superscalar_ref.parties.channel_leaf import open_in_leaf
 from superscalar_ref.parties.store import Store
-from superscalar_ref.protocol.blueprint import LeafContents
+from superscalar_ref.protocol.blueprint import Channel, LeafContents
 from superscalar_ref.protocol.client import Client
 from superscalar_ref.protocol.htlc_limits import HtlcLimits
 from superscalar_ref.protocol.transaction import Kind, Role, Template
@@ -29,6 +30,8 @@ _SIGNED = ("updating", "update_signing")
 """States of a life in which a version is being signed."""
 _AT_REST = ("active", "dying")
 _LIVES = ("live", "quiescent", "moving", "closing")
+_CLOSES = ("closing", "close_signing", "close_published")
+"""States of a life in which a close of the whole factory may be signed: the channels stay as it pays them."""
 
 
 class ChannelDesk:
@@ -84,6 +87,10 @@ class ChannelDesk:
 
     def receive(self, sender: str, raw: bytes) -> None:
         """Take a message for a channel; what that gives goes to the party's outbox."""
+        if self.actor.party.life.status in _CLOSES:
+            raise ProtocolError(
+                "CLI-8", "FACTORY_CLOSES", "no channel goes on beside a close that pays by its balances"
+            )
         side = next(side for side in self.sides.values() if side.terms.name == c.channel_of(raw))
         side.height = self.actor.height
         self._post(side.receive(sender, raw))
@@ -107,6 +114,10 @@ class ChannelDesk:
     def act(self, client: str, step: Callable[[ChannelActor], Outbox]) -> Outbox:
         """Take an own step in a client's channel; what it gives, and what follows. Raises as the step does."""
         self.actor.outbox = Outbox()
+        if self.actor.party.life.status in _CLOSES:
+            raise ProtocolError(
+                "CLI-8", "FACTORY_CLOSES", "no channel goes on beside a close that pays by its balances"
+            )
         self._post(step(self.sides[client]))
         self.follow()
         return self.actor.outbox
@@ -205,6 +216,38 @@ class ChannelDesk:
             == self.sides[client].channel.capacity_msat
         )
 
+    def settled(self, contents: Mapping[str, LeafContents]) -> dict[str, LeafContents]:
+        """Leaf contents with the present balances of the live channels (sat), rounded down for the client."""
+        return {
+            path: replace(leaf, channels=tuple(map(self._settled, leaf.channels))) for path, leaf in contents.items()
+        }
+
+    def _settled(self, channel: Channel) -> Channel:
+        gained = self._gained(channel.client)
+        return replace(channel, to_client=channel.to_client + gained, to_lsp=channel.to_lsp - gained)
+
+    def gained(self) -> int:
+        """What the clients have gained in their live channels since they began (sat); negative when spent."""
+        return sum(map(self._gained, self.sides))
+
+    def _gained(self, client: str) -> int:
+        if client not in self.sides:
+            return 0
+        side = self.sides[client]
+        first, now = side.terms.balance_msat, side.channel.balance_msat
+        if side.name != client:
+            first, now = side.channel.capacity_msat - first, side.channel.capacity_msat - now
+        return now // 1000 - first // 1000
+
+    def quiet(self) -> bool:
+        """Whether every live channel is quiet and holds no payment."""
+        channels = [side.channel for side in self.sides.values()]
+        return all(one.status == "quiescent" and not one.htlcs for one in channels)
+
+    def rest(self) -> Outbox:
+        """Ask for quiet in every channel, as a close of the whole factory needs it."""
+        return self._each(lambda side: side.quiesce())
+
     def closes(self, template: Template) -> bool:
         """Whether a live channel says what becomes of a commitment, or of its sweep."""
         templates = self.actor.factory.templates
@@ -272,7 +315,7 @@ class ChannelDesk:
 
     def _each(self, step: Callable[[ChannelActor], Outbox]) -> Outbox:
         self.actor.outbox = Outbox()
-        for side in self.sides.values():
+        for side in self.sides.values() if self.actor.party.life.status not in _CLOSES else ():
             self._post(step(side))
         self.follow()
         return self.actor.outbox

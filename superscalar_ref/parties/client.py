@@ -286,12 +286,14 @@ class ClientActor(Actor):
         record = CloseRecord(message.label, message.attempt, message.versions, message.contents)
         planned = self.factory.plan_close(record)
         balance = sum(output.amount for output in planned.template.outputs if output.owner == self.name)
-        if self.life.owed < self.factory.terms.economy.dust:
+        facts = {} if self.desk is None else {"gained": self.desk.gained(), "quiet": self.desk.quiet()}
+        owed = self.life.owed + facts.get("gained", 0)
+        if owed < self.factory.terms.economy.dust:
             # No output can hold less than dust: a commitment gives it to the fee as well.
-            balance = max(balance, self.life.owed)
+            balance = max(balance, owed)
         changed = Archive(self.name, self.factory.record)
         changed.adopt_close(planned)
-        event = Event.of("close_proposal", sender, balance=balance)
+        event = Event.of("close_proposal", sender, balance=balance, **facts)
         self._offered(event, changed, message.label, planned.realised.txid)
 
     def _offered(self, event: Event, archive: Archive, label: str, digest: str) -> None:

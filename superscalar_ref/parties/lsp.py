@@ -281,13 +281,19 @@ class LspActor(Actor):
         """Propose a cooperative close by the version that the LSP counts on. Raises ``Refused`` out of turn."""
         self.outbox = Outbox()
         attempt = len(self.factory.record.closes)
-        record = CloseRecord(self._label(), attempt, dict(self.counted_versions), self.standing_contents())
+        record = CloseRecord(self._label(), attempt, dict(self.counted_versions), self._resting_contents())
         planned = self.factory.plan_close(record)
         changed = Archive(self.name, self.factory.record)
         changed.adopt_close(planned)
         name = frozenset({planned.template.name})
         event = Event.of(
-            "begin_close", self.name, digest=planned.realised.txid, version=record.label, kit=name, to_sign=name
+            "begin_close",
+            self.name,
+            digest=planned.realised.txid,
+            version=record.label,
+            kit=name,
+            to_sign=name,
+            quiet=self.desk is None or self.desk.quiet(),
         )
         self._proposed(event, changed)
         return self.outbox
@@ -304,6 +310,11 @@ class LspActor(Actor):
             self.counted, self.counted_versions = dict(newest.contents), dict(newest.versions)
         self.follow()
         return self.outbox
+
+    def _resting_contents(self) -> dict[str, LeafContents]:
+        """What each leaf holds now, with every chain cut through, by the balances of the live channels (sat)."""
+        standing = self.standing_contents()
+        return standing if self.desk is None else self.desk.settled(standing)
 
     def _cut_below(self, node: str) -> dict[str, LeafContents]:
         """Every leaf's contents; the chains of the leaves below ``node``, whose states are replaced, cut through."""

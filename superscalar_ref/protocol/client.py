@@ -173,9 +173,16 @@ def channels_carried(client: Client, event: Event) -> bool:
 
 
 @RULES.guard
+def channels_quiet(client: Client, event: Event) -> bool:
+    """Whether every channel that lives is quiet and holds no payment; the party has looked."""
+    return "quiet" not in dict(event.fields) or event["quiet"] is True
+
+
+@RULES.guard
 def close_pays_in_full(client: Client, event: Event) -> bool:
-    """Whether a close pays at least what the client counts on."""
-    return number(event, "balance") >= client.owed
+    """Whether a close pays at least what the client counts on, with what it gained or spent in its channels since."""
+    gained = number(event, "gained") if "gained" in dict(event.fields) else 0
+    return number(event, "balance") >= client.owed + gained
 
 
 @RULES.effect

@@ -115,6 +115,12 @@ def channels_carried(factory: Factory, event: Event) -> bool:
 
 
 @RULES.guard
+def channels_quiet(factory: Factory, event: Event) -> bool:
+    """Whether every channel that lives is quiet and holds no payment; the party has looked."""
+    return "quiet" not in dict(event.fields) or event["quiet"] is True
+
+
+@RULES.guard
 def active_period_over(factory: Factory, event: Event) -> bool:
     """Whether the active period has passed (blocks since the funding confirmed)."""
     return number(event, "height") >= factory.funded_at + factory.active_blocks

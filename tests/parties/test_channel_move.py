@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from superscalar_ref.errors import ProtocolError, Refused
+from superscalar_ref.parties import messages as m
+from superscalar_ref.parties.archive import CloseRecord
 from superscalar_ref.parties.channel_actor import ChannelActor
 from superscalar_ref.protocol.transaction import Kind
 from tests.parties.channel_home import Home, acceptable, snapshot
@@ -222,3 +225,33 @@ def test_a_commitment_of_any_time_before_the_last_payment_is_punished_on_either_
     assert home.side(victim).channel.status == "penalised"
     assert home.rest(cheat) == 0
     assert 0 <= BALANCE + INBOUND - home.rest(victim) <= 240
+
+
+# -- the whole factory closes ------------------------------------------------------------------------------------------
+
+
+def test_a_factory_closes_by_the_balances_of_its_channels_and_never_beside_a_payment() -> None:
+    home = Home.start()
+    home.pay("ann", 2_000_700).pay(LSP, 5_000_000, claimed=False)
+    lsp, ann = home.scene.lsp, home.scene.clients["ann"]
+    with pytest.raises(Refused, match="CHANNELS_QUIET"):
+        lsp.close()
+    home.post(LSP, home.desks[LSP].rest())
+    home.scene.wire.run()
+    with pytest.raises(Refused, match="CHANNELS_QUIET"):
+        lsp.close()
+    home.act(LSP, lambda side: side.resume())
+    home.act("ann", lambda side: side.settle(0, preimage(4)))
+    home.post(LSP, home.desks[LSP].rest())
+    home.scene.wire.run()
+    # Without the payments: less than the client has by now.
+    stale = lsp.standing_contents()
+    record = lsp.factory.plan_close(CloseRecord("stale", 0, dict(lsp.counted_versions), stale)).record
+    offer = m.Close(record.label, record.attempt, record.versions, record.contents)
+    refused = ann.receive(LSP, m.encode(offer))
+    assert ann.life.status == "active" and "CLOSE_PAYS_IN_FULL" in refused.alerts[0]
+    home.scene.close()
+    home.ledger.mine([one.serialized for one in home.scene.wire.broadcasts])
+    assert (home.rest("ann"), home.rest("bob")) == (BALANCE + 5_000 - 2_001, BALANCE)
+    with pytest.raises(ProtocolError, match="no channel goes on"):
+        home.desks["ann"].act("ann", lambda side: side.resume())

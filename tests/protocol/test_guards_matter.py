@@ -393,6 +393,23 @@ def stranded_by_the_lsp(tables: Machines) -> World:
     return world
 
 
+def close_beside_a_payment(who: str) -> Scene:
+    """A close of the factory is begun while a payment is in flight in one of its channels."""
+
+    def play(tables: Machines) -> World:
+        world = impatient(tables, ("A",)).active()
+        if who == LSP:
+            plan = world.plan_close()
+            event = world.plan_event("begin_close", plan)
+            world.live(LSP, Event.of(event.name, event.by, **{**dict(event.fields), "quiet": False}))
+        else:
+            world.live("A", Event.of("close_proposal", LSP, balance=BALANCE, quiet=False))
+        demand(world.parties[who].life.status == "active", f"{who} closes beside a payment, which is nobody's then")
+        return world
+
+    return play
+
+
 def link_counted(tables: Machines) -> World:
     world = impatient(tables, ("A",)).active()
     held = frozenset({"state:r@0"})
@@ -929,6 +946,7 @@ SCENES: dict[str, dict[str, Scene]] = {
     "CLI-7": {"drop_pending": given_up_by_the_client},
     "CLI-8": {
         "close_pays_in_full": poorer("close_proposal"),
+        "channels_quiet": close_beside_a_payment("A"),
         "persist_status": remembered_life,
         "send_agreement": whole_life,
     },
@@ -1012,7 +1030,7 @@ SCENES: dict[str, dict[str, Scene]] = {
     },
     "FAC-15": {"drop_pending": update_given_up, "send_update_aborted": update_given_up},
     "FAC-16": {"active_period_over": dying_too_early, "persist_status": dying_too_early},
-    "FAC-17": {"persist_close": whole_life, "send_close": whole_life},
+    "FAC-17": {"channels_quiet": close_beside_a_payment(LSP), "persist_close": whole_life, "send_close": whole_life},
     "FAC-18": {"same_plan": another_plan("close"), "note_agreement": whole_life},
     "FAC-19": {
         "every_client_agreed": one_has_not_agreed("close"),
