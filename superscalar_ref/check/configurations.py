@@ -55,6 +55,8 @@ class Configuration:
     """Blocks within which a transaction is mined."""
     static: int = 0
     """Levels at the top without a counter."""
+    links: int = 0
+    """Most links that are sold from one stock."""
     place: str = field(default="", compare=False)
     """Where it is written (``file:line``)."""
 
@@ -101,7 +103,7 @@ def tight_values(parameters: ParameterSet, configuration: Configuration, choices
         "absence_blocks": configuration.absence,
         "dw_layers": layers,
         "static_levels": configuration.static,
-        "links_max": 0,
+        "links_max": configuration.links,
         "active_blocks": 0,
         "dying_blocks": configuration.absence,
         "reorg_depth_blocks": 0,

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from superscalar_ref.check import ceremony, channels, lives, network
+from superscalar_ref.check import ceremony, channels, lives, network, stock
 from superscalar_ref.check import tower as towers
 from superscalar_ref.check.arena import Arena, payout
 from superscalar_ref.check.ceremony_loss import loss
@@ -41,8 +41,10 @@ from superscalar_ref.machine.bind import bind
 from superscalar_ref.machine.step import BoundMachine
 from superscalar_ref.machine.types import Rules
 from superscalar_ref.protocol import channel, client, factory, session, watchtower
+from superscalar_ref.protocol import stock as stock_rules
 from superscalar_ref.protocol.blueprint import Blueprint
 from superscalar_ref.protocol.participant import Machines, bind_machines
+from superscalar_ref.protocol.stock import Stock
 from superscalar_ref.protocol.strategy import Strategy
 from superscalar_ref.protocol.transaction import Kind, Template
 from superscalar_ref.spec.specification import Specification
@@ -55,8 +57,8 @@ STATIC = ("P-BLAST-BOUNDED",)
 SOMETIMES = "-SOMETIMES"
 TOWERS = towers.PROPERTIES
 LIVES, MAIL = lives.PROPERTIES, network.PROPERTIES
-CHANNELS = channels.PROPERTIES
-KNOWN = (*CLIENT, "P-LSP-EXIT", *BOTH, *STATIC, *CEREMONIES, *LIVES, *MAIL, *CHANNELS, *TOWERS)
+CHANNELS, LEAF = channels.PROPERTIES, stock.PROPERTIES
+KNOWN = (*CLIENT, "P-LSP-EXIT", *BOTH, *STATIC, *CEREMONIES, *LIVES, *MAIL, *CHANNELS, *TOWERS, *LEAF)
 """Every property that is decided here; each has a ``sometimes`` of the same name with ``-SOMETIMES``."""
 
 
@@ -97,7 +99,7 @@ class Job:
     choices: tuple[tuple[str, str], ...] = ()
     hero: str = ""
     search: str = "ceremonies"
-    """Without a configuration: ceremonies, lives, network, channels or towers."""
+    """Without a configuration: ceremonies, lives, network, channels, towers, or stock: one leaf and its sales."""
     default: bool = True
     """Whether the words are the specification's defaults."""
 
@@ -149,6 +151,10 @@ class Design:
         """The watchtower's table with its rules. Raises ``SpecError`` as ``bind`` does."""
         return bind(_declared(self.specification.machine("watchtower"), watchtower.RULES), watchtower.RULES)
 
+    def stock_table(self) -> BoundMachine[Stock]:
+        """The stock's table with its rules. Raises ``SpecError`` as ``bind`` does."""
+        return bind(_declared(self.specification.machine("stock"), stock_rules.RULES), stock_rules.RULES)
+
 
 def _declared(table: Machine, rules: Rules) -> Machine:
     def every(known: tuple[Function, ...], functions: Iterable[str]) -> tuple[Function, ...]:
@@ -172,6 +178,8 @@ def jobs(design: Design, properties: Iterable[str]) -> list[Job]:
         found.append(Job(None, search="network"))
     if wanted & set(CHANNELS):
         found.append(Job(None, search="channels"))
+    if wanted & set(LEAF):
+        found.append(Job(None, search="stock"))
     parameters = design.specification.parameters
     fixed = {"stock_lock": str(parameters["stock_lock"].default)}
     on_choices = wanted & {"P-EXIT-ALWAYS", "P-LSP-EXIT", "P-EXIT-BEFORE-END", *BOTH}
@@ -197,6 +205,9 @@ def run_job(
     """
     meter = meter or Meter()
     wanted = {name.removesuffix(SOMETIMES) for name in properties}
+    if job.search == "stock":
+        parameters, table = design.specification.parameters, design.stock_table()
+        return stock.judge_leaf(parameters, table, design.strategy, design.plot, wanted & set(LEAF), quick, meter)
     if job.configuration is None:
         return _searched(design, job.search, wanted, quick, meter)
     values: Values = tight_values(design.specification.parameters, job.configuration, dict(job.choices))

@@ -191,12 +191,14 @@ def reason(removal: Removal, whole: Whole) -> Reason:
         return Reason(removal, None, ())
     tables = {machine.name for machine in before.machines if machine != design.specification.machine(machine.name)}
     strategy = design.strategy != whole.design.strategy
-    games = bool(tables & _READS["games"]) or design.specification.parameters != before.parameters
+    numbers = design.specification.parameters != before.parameters
+    games = bool(tables & _READS["games"]) or numbers
     todo: list[Job] = []
     gone: set[str] = set()
     for job in sorted(jobs(design, KNOWN), key=_order):
         if job.configuration is None:
-            if tables & _READS.get(job.search, tables) or (strategy and job.search == "towers"):
+            of_strategy = strategy and job.search == "towers"
+            if tables & _READS.get(job.search, tables) or of_strategy or (numbers and job.search == "stock"):
                 todo.append(job)
         elif strategy:
             todo.append(job)
@@ -225,6 +227,7 @@ _READS: dict[str, frozenset[str]] = {
     "towers": frozenset({"client", "watchtower"}),
     "lives": frozenset({"client", "factory"}),
     "ceremonies": frozenset({"session"}),
+    "stock": frozenset({"stock"}),
     "network": _SIGNING,
     "channels": frozenset({"channel", "client"}),
 }

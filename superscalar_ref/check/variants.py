@@ -21,6 +21,10 @@ OPTIONS: dict[str, tuple[object, ...]] = {
     "configuration": (),
     "kickoffs": ("every", "root"),
     "nonce_survives_crash": (False, True),
+    "sales": ("chain", "replace", "sibling"),
+    "records": ("kept", "lost"),
+    "poison": ("after", "with", "before", "stock", "links", "none"),
+    "counters": ("grow", "restart"),
 }
 """What a variant may say under ``[options]``, beside its patches: the values of each; none: any text."""
 LOSSES = ("theft", "ransom")
@@ -91,6 +95,10 @@ def changed(design: Design, variant: Variant) -> tuple[Design, tuple[str, ...]]:
     plot = Plot(
         kickoffs=str(options.get("kickoffs", "every")),
         nonce_survives_crash=bool(options.get("nonce_survives_crash", False)),
+        sales=str(options.get("sales", "chain")),
+        records=str(options.get("records", "kept")),
+        poison=str(options.get("poison", "after")),
+        counters=str(options.get("counters", "grow")),
     )
     specification = apply_variant(design.specification, variant)
     before = design.specification.parameters

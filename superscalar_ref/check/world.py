@@ -37,6 +37,14 @@ class Plot:
     """root: no kickoff between two state layers."""
     nonce_survives_crash: bool = False
     """A crash leaves the secret nonces where they were."""
+    sales: str = "chain"
+    """What a sale spends. replace: the leaf's stock again. sibling: another client's channel (D-6)."""
+    records: str = "kept"
+    """lost: a signer's record of what it has signed is lost in a restore (D-7)."""
+    poison: str = "after"
+    """When the poison of a version is signed, and of what (D-10): with, before, stock, links, none."""
+    counters: str = "grow"
+    """restart: an update may begin at index 0 again, on the same output."""
 
 
 @dataclass(frozen=True)
