@@ -72,8 +72,6 @@ class Scene:
     """By party."""
     kits: Mapping[str, frozenset[str]]
     """What each party is to hold."""
-    crashes: frozenset[str]
-    """Who may crash in the search of whatever comes."""
 
     @property
     def parties(self) -> tuple[str, ...]:
@@ -136,7 +134,7 @@ def _scenes() -> tuple[Scene, ...]:
     """The LSP waits for its own child; a client for its own, which it collects; two clients and one transaction."""
     two, three = frozenset({LSP, "A"}), frozenset({LSP, "A", "B"})
     scenes = []
-    for name, version, holder, crashing in (("the first version", "0", LSP, "A"), ("an update", "1", "A", LSP)):
+    for name, version, holder in (("the first version", "0", LSP), ("an update", "1", "A")):
         child = _task("own", holder, two, frozenset({holder}))
         scenes.append(
             Scene(
@@ -145,20 +143,15 @@ def _scenes() -> tuple[Scene, ...]:
                 version,
                 {who: (_task("leaf", LSP, two, two, "own" if who == holder else ""), child) for who in sorted(two)},
                 {who: frozenset({"leaf", "own"} if who == holder else {"leaf"}) for who in two},
-                frozenset({crashing}),
             )
         )
     close = _task("close", LSP, two, two)
     scenes.append(
-        Scene("a close", ("A",), "close", dict.fromkeys(two, (close,)), dict.fromkeys(two, frozenset({"close"})), two)
+        Scene("a close", ("A",), "close", dict.fromkeys(two, (close,)), dict.fromkeys(two, frozenset({"close"})))
     )
     state = _task("state", LSP, three, three)
     kit = frozenset({"state"})
-    scenes.append(
-        Scene(
-            "two clients", ("A", "B"), "0", dict.fromkeys(three, (state,)), dict.fromkeys(three, kit), frozenset({"A"})
-        )
-    )
+    scenes.append(Scene("two clients", ("A", "B"), "0", dict.fromkeys(three, (state,)), dict.fromkeys(three, kit)))
     return tuple(scenes)
 
 

@@ -2,8 +2,8 @@
 
 An LSP and its clients sign one thing (``mail``): the first version, an update, or a close. Three searches:
 
-* **whatever comes**: any message that was ever sent may arrive now, once more, or never; the LSP asks again; a party
-  crashes between two turns.
+* **whatever comes**: any message that was ever sent may arrive now, once more, or never; the LSP asks again; one party
+  crashes once, between any two turns.
 * **healing**: from every situation that this reaches, with everything that was on its way lost, an honest network and
   parties that ask again come to the end.
 * **in order**: when every message arrives once, those from one party to another in their order, nobody has to ask
@@ -145,20 +145,21 @@ class Search:
         """What can happen: at which place, what, and the situation after it."""
         numbers, shift = self.numbers, self.shift
         sent = here >> shift
+        crashed = any(numbers.parties[party].restarts for party in self.unpacked(here))
         for place, name in enumerate(self.scene.parties):
             party = here >> _BITS * place & _MASK
-            for what in (*_ones(sent & numbers.to.get(name, 0) & ~numbers.idle[party]), *self._own(party)):
+            for what in (*_ones(sent & numbers.to.get(name, 0) & ~numbers.idle[party]), *self._own(party, crashed)):
                 to, letters = numbers.after(party, what)
                 after = here + (to - party << _BITS * place) + ((sent | letters) - sent << shift)
                 if after != here:
                     yield place, what, after
 
-    def _own(self, party: int) -> Iterator[int]:
-        one = self.numbers.parties[party]
-        life = one.party.life
+    def _own(self, party: int, crashed: bool) -> Iterator[int]:
+        """What a party does by itself: it asks again, or crashes, one of them and once."""
+        life = self.numbers.parties[party].party.life
         if isinstance(life, Factory) and life.attempt <= 1 + _RETRIES:
             yield _AGAIN
-        if one.party.me in self.scene.crashes and not one.restarts:
+        if not crashed:
             yield _CRASH
 
     def whatever_comes(self, until: frozenset[str], meter: Meter | None) -> None:
