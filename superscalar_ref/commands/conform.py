@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from superscalar_ref.errors import InputError, one_line
 
 if TYPE_CHECKING:
+    from superscalar_ref.conformance.judge import Profile
     from superscalar_ref.conformance.runner import Runner
 
 
@@ -34,6 +35,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--expected-failures", type=Path, metavar="FILE", help="known failures: a line each, ID CODE")
     parser.add_argument("--strict", action="store_true", help="a SHOULD that fails is a failure")
     parser.add_argument("--timeout", type=float, default=10.0, metavar="SECONDS", help="for each reply; default 10")
+    parser.add_argument(
+        "--fuzz", type=int, metavar="N", help="layer L2 in place of the vectors: N runs of each machine in lock step"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="of --fuzz; default 1")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="with --fuzz: what was found, as a file of vectors")
     parser.add_argument("--json", action="store_true", help="print the run as JSON, and nothing else")
     parser.add_argument(
         "--report", type=Path, metavar="DIR", help="write results.jsonl, junit.xml, a folder for each failure"
@@ -59,6 +65,8 @@ def run(args: argparse.Namespace) -> int:
             profile = greet(runner)
         except Fault as fault:
             raise InputError("hello", str(fault), "adapter") from fault
+        if args.fuzz is not None:
+            return _fuzz(runner, profile, args)
         done = kit.run(runner, profile, tests, known, args.strict)
         if args.report:
             kit.write_report(done, args.report, args.adapter or "superscalar-ref", runner.diagnosis())
@@ -79,6 +87,31 @@ def _runner(args: argparse.Namespace) -> Runner:
     if args.reference:
         return LocalRunner(TableAdapter(reference_machines()))
     return SubprocessRunner(args.adapter, args.timeout)
+
+
+def _fuzz(runner: Runner, profile: Profile, args: argparse.Namespace) -> int:
+    from superscalar_ref.conformance import fuzz  # noqa: PLC0415
+    from superscalar_ref.conformance.adapter import reference_machines  # noqa: PLC0415
+    from superscalar_ref.conformance.corpus import text_of  # noqa: PLC0415
+
+    if not 0 < args.fuzz <= 1_000_000:
+        raise InputError("--fuzz", "is not between 1 and 1,000,000 runs", "--fuzz")
+    machines = {name: one for name, one in reference_machines().items() if args.only in name}
+    if not machines:
+        raise InputError("--only", f"no machine is called '{args.only}'", "--fuzz")
+    found = fuzz.lock_step(runner, profile, machines, args.fuzz, args.seed)
+    for one in found:
+        print(
+            one_line(f"{one.test['profile']}: {one.result.code}: {one.result.detail} ({len(one.test['steps'])} steps)")
+        )
+    if found and args.write:
+        try:
+            args.write.write_text(text_of(fuzz.as_document(found)), encoding="utf-8")
+        except OSError as error:
+            raise InputError(str(args.write), error.strerror or "cannot be written", "--write FILE") from error
+    if not found:
+        print(f"no difference in {args.fuzz} runs of each machine that the adapter declares")
+    return 1 if found else 0
 
 
 def _liars(tests: list[dict[str, Any]], as_json: bool) -> int:

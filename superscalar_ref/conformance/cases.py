@@ -97,6 +97,13 @@ def topics() -> tuple[Topic, ...]:
             tuple(_transactions(made)),
         ),
         Topic(
+            "plans",
+            "All transactions of a factory from its terms alone, as every party computes them for itself: the "
+            "same small "
+            "factory, and changes of it. Compare the txids; they commit to keys, amounts, locks and order.",
+            tuple(_plans(made)),
+        ),
+        Topic(
             "signatures",
             "The signature of every transaction of 'transactions', made by MuSig2 from given secret keys and given "
             "randomness, so that every nonce and partial signature can be repeated; and forgeries. BIP-327's "
@@ -114,7 +121,8 @@ def topics() -> tuple[Topic, ...]:
 
 def _shapes() -> Iterator[Case]:
     def shape(slug: str, comment: str, negative: bool = False, flags: tuple[str, ...] = (), **form: Any) -> Case:
-        return Case(f"shape-{slug}", "tree.shape", form, ("R-SHAPE",), comment, flags, negative)
+        rule = "R-TRUC-SIZE" if slug.startswith("too-") else "R-SHAPE"
+        return Case(f"shape-{slug}", "tree.shape", form, (rule,), comment, flags, negative)
 
     yield shape("one-client", "One client: the root is its leaf.", arities=[2], clients=NAMES[:1])
     yield shape("two-clients", "Two leaves under one DW node.", arities=[2], clients=NAMES[:2])
@@ -172,7 +180,7 @@ def _shapes() -> Iterator[Case]:
         clients=NAMES[:2],
     )
     yield shape(
-        "leaf-too-large",
+        "too-large-leaf",
         "More channels in a leaf than a version 3 transaction relays.",
         True,
         arities=[2],
@@ -700,6 +708,119 @@ def _sighashes(made: Example) -> Iterator[Case]:
     yield sighash("cut-off", "A transaction that ends early.", True, transaction=answer["transaction"][:-2])
     yield sighash("trailing", "Bytes after the transaction.", True, transaction=answer["transaction"] + "00")
     yield sighash("empty", "No bytes at all.", True, transaction="")
+
+
+# -- plans -------------------------------------------------------------------------------------------------------------
+
+
+def _plans(made: Example) -> Iterator[Case]:
+    usual = made.plan()
+    terms, contents, coin = usual["terms"], usual["contents"], usual["terms"]["coins"][0]
+
+    def case(slug: str, comment: str, rules: tuple[str, ...], negative: bool, **changed: Any) -> Case:
+        given = {key: changed.pop(key, usual[key]) for key in ("versions", "contents")}
+        locks = {**terms["locks"], **changed.pop("locks", {})}
+        economy = {**terms["economy"], **changed.pop("economy", {})}
+        form = {**terms, "locks": locks, "economy": economy, **changed}
+        return Case(f"plan-{slug}", "plan.transactions", {"terms": form, **given}, rules, comment, (), negative)
+
+    leaf = contents["r.0"]
+    channel, stock = leaf["channels"][0], leaf["stocks"]
+    yield case(
+        "example", "The factory whose transactions 'transactions' shows.", ("D-4", "D-5", "R-FUNDING-COVERED"), False
+    )
+    fresh = dict.fromkeys(usual["versions"], 0)
+    yield case("first-version", "The same, just built: every index is 0.", ("R-ODOMETER",), False, versions=fresh)
+    yield case("no-anchors", "Without anchors, another feerate.", ("D-5",), False, economy={"anchor": 0, "feerate": 2})
+    yield case(
+        "classic-end", "The LSP alone after the end; no alternates.", ("D-11",), False, locks={"end_default": "classic"}
+    )
+    before = {"stock_lock": "cltv-before", "stock_lock_blocks": 500}
+    yield case("stock-lock-before", "The LSP's path to the stock opens at a height.", ("D-9",), False, locks=before)
+    yield case(
+        "funding-alternate",
+        "An alternate on the funding output alone.",
+        ("D-12",),
+        False,
+        locks={"alternates": "funding"},
+    )
+    both = {"channels": [channel, {**contents["r.1"]["channels"][0]}], "stocks": [30_000, 20_000]}
+    yield case(
+        "shared-leaf",
+        "One leaf of two clients and two stocks.",
+        ("R-LEAF-CONTENTS",),
+        False,
+        leaf_k=2,
+        versions={"r": 0},
+        contents={"r": both},
+    )
+    static = [{"arity": 2, "kind": "static"}]
+    yield case(
+        "static-root",
+        "A static root: a kickoff with an output for each leaf.",
+        ("D-3",),
+        False,
+        levels=static,
+        versions={"r.0": 0, "r.1": 3},
+    )
+
+    def refused(slug: str, comment: str, rule: str, **changed: Any) -> Case:
+        return case(f"refused-{slug}", comment, (rule,), True, **changed)
+
+    keys = terms["keys"]
+    yield refused(
+        "key-missing", "Everybody has a key.", "R-KEYS", keys={name: one for name, one in keys.items() if name != "B"}
+    )
+    yield refused("key-twice", "Two parties have one key.", "R-KEYS", keys={**keys, "B": keys["A"]})
+    yield refused("lsp-as-client", "The LSP is no client.", "R-KEYS", clients=["A", "L"])
+    yield refused("unknown-design", "There is no such lock of the stock.", "R-TERMS", locks={"stock_lock": "never"})
+    yield refused("unknown-end", "There is no such end.", "R-TERMS", locks={"end_default": "none"})
+    yield refused(
+        "version-1", "nVersion 1 would switch every relative lock off (BIP-68).", "D-5", transaction_version=1
+    )
+    yield refused("no-dust-limit", "Outputs of 0 sat.", "R-DUST", economy={"dust": 0})
+    yield refused(
+        "dust-stock", "A stock below the dust limit.", "R-DUST", contents={**contents, "r.0": {**leaf, "stocks": [329]}}
+    )
+    small = {**channel, "to_client": 100, "to_lsp": 100}
+    yield refused(
+        "dust-channel",
+        "A channel below the dust limit.",
+        "R-DUST",
+        contents={**contents, "r.0": {**leaf, "channels": [small]}},
+    )
+    yield refused(
+        "poor-coins",
+        "The coins are worth less than the funding output.",
+        "R-FUNDING-COVERED",
+        coins=[{**coin, "amount": 212_313}],
+    )
+    yield refused("leaf-missing", "Every leaf has contents.", "R-LEAF-CONTENTS", contents={"r.0": leaf})
+    yield refused("leaf-unknown", "There is no such leaf.", "R-LEAF-CONTENTS", contents={**contents, "r.2": leaf})
+    yield refused(
+        "another-client",
+        "A leaf's channels are its clients'.",
+        "R-LEAF-CONTENTS",
+        contents={**contents, "r.0": contents["r.1"]},
+    )
+    yield refused(
+        "two-stocks",
+        "One stock output for each group.",
+        "R-LEAF-CONTENTS",
+        contents={**contents, "r.0": {**leaf, "stocks": stock * 2}},
+    )
+    yield refused(
+        "index-beyond", "There are four states, counted from 0.", "R-ODOMETER", versions={**usual["versions"], "r": 4}
+    )
+    yield refused("index-missing", "Every counted node has an index.", "R-ODOMETER", versions={"r": 0, "r.0": 0})
+    yield refused(
+        "lock-too-long",
+        "The oldest state's lock does not fit 16 bits.",
+        "R-LOCK-16-BIT",
+        versions=fresh,
+        locks={"step": 40_000},
+    )
+    yield refused("no-clients", "A factory needs a client.", "R-SHAPE", clients=[])
 
 
 # -- signatures --------------------------------------------------------------------------------------------------------

@@ -116,6 +116,22 @@ def _states(source: Source, name: str) -> str:
     )
 
 
+def _other_machines(source: Source) -> str:
+    """Every machine that no chapter shows by name yet."""
+    text = "".join(path.read_text(encoding="utf-8") for path in chapters())
+    parts = []
+    for machine in source.specification.machines:
+        if f"<!-- generated: rows {machine.name} -->" in text:
+            continue
+        parts += [
+            f"## {machine.title}",
+            f"Subject: {' '.join(machine.subject.split())}.",
+            _diagram(source, machine.name),
+        ]
+        parts += [_states(source, machine.name), _rows(source, machine.name)]
+    return "\n\n".join(parts) or "There is none."
+
+
 def _parameters(source: Source, *names: str) -> str:
     def row(name: str) -> tuple[str, ...]:
         one = source.specification.parameters[name]
@@ -246,6 +262,7 @@ BLOCKS: Mapping[str, Callable[..., str]] = {
     "diagram": _diagram,
     "rows": _rows,
     "states": _states,
+    "other-machines": _other_machines,
     "parameters": _parameters,
     "constraints": _constraints,
     "properties": _properties,

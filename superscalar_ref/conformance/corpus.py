@@ -117,14 +117,15 @@ def make(directory: Path | None = None) -> Corpus:
     files["vectors/about/coverage.json"] = _coverage(coverage)
     files["schema/functions.json"] = functions.schema()
     files["schema/states.json"] = _states(bound)
-    return Corpus({path: _text(content) for path, content in sorted(files.items())}, tuple(coverage))
+    return Corpus({path: text_of(content) for path, content in sorted(files.items())}, tuple(coverage))
 
 
 _OPEN_LEVELS = 4
 """Levels of a file that are written on lines of their own; what lies deeper stays on one line."""
 
 
-def _text(content: Any) -> str:
+def text_of(content: Any) -> str:
+    """JSON as the files of the corpus have it."""
     return _lines(content, 0) + "\n"
 
 
@@ -139,13 +140,12 @@ def _lines(value: Any, level: int) -> str:
     return "[" + before + f",{before}".join(_lines(item, level + 1) for item in value) + after + "]"
 
 
-def _document(
-    about: str, how: str, layer: str, notes: Mapping[str, str], tests: list[dict[str, Any]]
-) -> dict[str, Any]:
+def document(about: str, layer: str, notes: Mapping[str, str], tests: list[dict[str, Any]]) -> dict[str, Any]:
+    """A file of vectors of a layer, with how it is to be used."""
     return {
         "format": FORMAT,
         "about": about,
-        "how_to_use": how,
+        "how_to_use": _HOW_L0 if layer == "L0" else _HOW_L1,
         "spec_version": __version__,
         "corpus_version": CORPUS_VERSION,
         "layer": layer,
@@ -161,7 +161,7 @@ def _document(
 def _topic(topic: Topic) -> dict[str, Any]:
     tests = [_test(case, topic.name) for case in topic.cases]
     flags = {flag for case in topic.cases for flag in case.flags}
-    return _document(topic.about, _HOW_L0, "L0", {flag: says for flag, says in NOTES.items() if flag in flags}, tests)
+    return document(topic.about, "L0", {flag: says for flag, says in NOTES.items() if flag in flags}, tests)
 
 
 def _test(case: Case, profile: str) -> dict[str, Any]:
@@ -202,7 +202,7 @@ def _table(machine: BoundMachine[Any], says: str, found: Found) -> dict[str, Any
         identity = _identity(machine, edge, hunts, used)
         tests.append(_transcript(machine, edge, identity, hunts))
     about = f"{machine.table.title}: {machine.table.subject}. {says}"
-    return _document(about, _HOW_L1, "L1", {}, tests)
+    return document(about, "L1", {}, tests)
 
 
 def _identity(machine: BoundMachine[Any], edge: Edge, hunts: list[str], used: set[str]) -> str:
@@ -369,10 +369,10 @@ def read_tests(path: Path, whole: bool = True) -> dict[str, Any]:
     return found
 
 
-def check_document(document: object, place: str) -> None:
+def check_document(content: object, place: str) -> None:
     """Hold a file's content against ``spec/schema/vectors.schema.json``. Raises InputError that names the place."""
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise InputError(place, f"is no file of the format '{FORMAT}'", "vectors")
-    check_json(document, "vectors", place)
-    if document["count"] != len(document["tests"]):
-        raise InputError(place, f"says {document['count']} tests and has {len(document['tests'])}", "vectors")
+    check_json(content, "vectors", place)
+    if content["count"] != len(content["tests"]):
+        raise InputError(place, f"says {content['count']} tests and has {len(content['tests'])}", "vectors")

@@ -15,6 +15,7 @@ from superscalar_ref.bitcoin.script import csv_leaf
 from superscalar_ref.bitcoin.taproot import p2tr_from_internal
 from superscalar_ref.bitcoin.transaction import TxOutput
 from superscalar_ref.conformance.functions import evaluate
+from superscalar_ref.conformance.plain import plain
 from superscalar_ref.protocol.blueprint import (
     FUNDING,
     Blueprint,
@@ -182,6 +183,37 @@ class Example:
             self._show("commitment-a", holders["A"], ("D-13",), "A's first commitment in its channel."),
             self._show("commitment-lsp", holders[LSP], ("D-13",), "The LSP's first commitment in A's channel."),
         )
+
+    def plan(self) -> dict[str, Any]:
+        """The arguments of ``plan.transactions`` for this factory."""
+        coin = self.book.coins[Outpoint("coin", 0)]
+        keys = {
+            name: {"factory_key": one.factory_key.hex(), "payout_script": one.payout_script.hex()}
+            for name, one in self.book.parties.items()
+        }
+        return {
+            "terms": {
+                "factory": self.terms.factory,
+                "lsp": LSP,
+                "clients": list(CLIENTS),
+                "levels": [{"arity": level.arity, "kind": level.kind} for level in self.terms.tree.shape.levels],
+                "leaf_k": self.terms.tree.shape.leaf_k,
+                "economy": plain(self.terms.economy),
+                "locks": plain(self.terms.locks),
+                "transaction_version": self.terms.transaction_version,
+                "coins": [
+                    {
+                        "txid": coin.txid,
+                        "index": coin.index,
+                        "amount": coin.output.amount_sat,
+                        "script": coin.output.script_pubkey.hex(),
+                    }
+                ],
+                "keys": keys,
+            },
+            "versions": dict(VERSIONS),
+            "contents": plain(self.contents),
+        }
 
     def named(self, slug: str) -> Shown:
         """One of the transactions. Raises StopIteration when there is none of this name."""

@@ -27,12 +27,18 @@ from superscalar_ref.bitcoin.taproot import ScriptTree, output_key, p2tr_script,
 from superscalar_ref.bitcoin.transaction import TxInput, TxOutput, from_hex
 from superscalar_ref.bitcoin.transaction import build as build_transaction
 from superscalar_ref.errors import InputError, ProtocolError, SigningError
+from superscalar_ref.parties.messages import TermsForm
+from superscalar_ref.parties.terms import book_of, terms_of
 from superscalar_ref.protocol import htlc_limits, plan
+from superscalar_ref.protocol.blueprint import LeafContents
+from superscalar_ref.protocol.blueprint import build as blueprint_of
 from superscalar_ref.protocol.odometer import Odometer, relative_lock
 from superscalar_ref.protocol.shape import Shape, Tree, grow
+from superscalar_ref.protocol.transaction import Kind
 from superscalar_ref.realise import commitment as bolt
 from superscalar_ref.realise.channel import ChannelPoints
 from superscalar_ref.realise.htlc import Direction, Htlc
+from superscalar_ref.realise.tree import realise
 from superscalar_ref.signing import musig, nonces
 from superscalar_ref.signing.keys import SecretKey, verify
 from superscalar_ref.spec.load import load_parameters
@@ -57,6 +63,10 @@ CODES: Mapping[str, str] = {
     "FACTORY_TOO_OLD": "no expiry is accepted any more",
     "EXPIRY_TOO_SOON": "an expiry before an exit and its margin are over",
     "EXPIRY_TOO_LATE": "an expiry too near the factory's end",
+    "BAD_TERMS": "terms that contradict one another, or choose a design that there is not",
+    "BAD_CONTENTS": "contents that are not those of the tree's leaves",
+    "DUST": "an output below the dust limit, or an amount that cannot pay its fee",
+    "FUNDING_NOT_COVERED": "coins that do not cover the funding output and its fee",
     "BAD_PARAMETER": "a name that is no parameter, or a value out of its range",
     "DELTA_TOO_SMALL": "an incoming expiry too near the outgoing one",
 }
@@ -65,6 +75,12 @@ CODES: Mapping[str, str] = {
 _CODE_OF_RULE = {
     "R-SHAPE": "BAD_SHAPE",
     "R-TRUC-SIZE": "TOO_LARGE",
+    "R-KEYS": "BAD_KEY",
+    "R-TERMS": "BAD_TERMS",
+    "R-LEAF-CONTENTS": "BAD_CONTENTS",
+    "R-DUST": "DUST",
+    "R-FUNDING-COVERED": "FUNDING_NOT_COVERED",
+    "R-ODOMETER": "BAD_INDEX",
     "R-LOCK-16-BIT": "LOCK_TOO_LONG",
     "R-EXIT-CEILING": "EXIT_TOO_LONG",
     "BIP-68: 16 bits": "LOCK_TOO_LONG",
@@ -493,6 +509,43 @@ def _transaction(given: TransactionForm) -> dict[str, Any]:
         "txid": made.txid,
         "spent": [{"amount_sat": one.amount_sat, "script_pubkey": one.script_pubkey.hex()} for one in spent],
         "sighashes": [taproot_sighash(made, number, spent).hex() for number in range(len(spends))],
+    }
+
+
+@dataclass(frozen=True)
+class PlanForm:
+    """What all parties agree on: terms with every key, each counted node's index, each leaf's contents (sat)."""
+
+    terms: TermsForm
+    versions: dict[str, int]
+    contents: dict[str, LeafContents]
+
+
+_NEEDS_POINTS = (Kind.COMMITMENT, Kind.SWEEP, Kind.EXPIRY)
+"""What hangs on keys of a channel, or is one party's own."""
+
+
+@_function("plan.transactions", PlanForm, "BAD_TERMS")
+def _plan(given: PlanForm) -> dict[str, Any]:
+    """Every transaction that the parties of a factory sign together, parents before children, from the terms alone.
+
+    Commitments are left to ``tx.commitment``. A name is the reference's own; signers are named in their order.
+    """
+    terms = terms_of(given.terms)
+    blueprint = blueprint_of(terms, given.versions, given.contents)
+    names = [name for name, template in blueprint.templates.items() if template.kind not in _NEEDS_POINTS]
+    made = realise(blueprint, book_of(given.terms), names)
+    return {
+        "transactions": [
+            {
+                "name": name,
+                "kind": str(made[name].template.kind),
+                "txid": made[name].txid,
+                "transaction": made[name].transaction.hex,
+                "signers": sorted(made[name].template.signers),
+            }
+            for name in names
+        ]
     }
 
 

@@ -233,7 +233,7 @@ const FUNCTIONS = {
 const sorted = (value) => Array.isArray(value) ? value.map(sorted) : value && typeof value === "object" ? Object.fromEntries(Object.keys(value).sort().map((k) => [k, sorted(value[k])])) : value;
 const same = (a, b) => JSON.stringify(sorted(a)) === JSON.stringify(sorted(b));
 const agreed = {}, notComputed = {}, wrong = [];
-let transcripts = 0;
+let transcripts = 0, planned = 0;
 for (const name of readdirSync(process.argv[2]).filter((n) => n.endsWith(".json")).sort()) {
   const file = JSON.parse(readFileSync(join(process.argv[2], name), "utf8"));
   if (file.format !== "superscalar-vectors-1" || file.count !== file.tests.length) wrong.push(`${name}: not a whole file of vectors`);
@@ -241,6 +241,16 @@ for (const name of readdirSync(process.argv[2]).filter((n) => n.endsWith(".json"
     if (file.layer === "L1") {
       const well = test.node.state.status && test.steps.every((s) => s.given || (s.event.name && (s.expect.reject?.code || s.expect.state.status)));
       if (well) transcripts++; else wrong.push(`${test.id}: malformed`);
+      continue;
+    }
+    if (test.fn === "plan.transactions") { // the tree itself is not grown here: its txids and what hangs on what are
+      const known = new Set(test.args.terms.coins.map((c) => c.txid));
+      for (const one of test.expect.ok?.transactions ?? []) {
+        const tx = parse(octets(one.transaction));
+        if (txid(octets(one.transaction)) !== one.txid || !tx.inputs.every((i) => known.has(i.txid))) wrong.push(`${test.id}: ${one.name}`);
+        known.add(one.txid);
+        planned++;
+      }
       continue;
     }
     const compute = FUNCTIONS[test.fn];
@@ -251,5 +261,5 @@ for (const name of readdirSync(process.argv[2]).filter((n) => n.endsWith(".json"
     else wrong.push(`${test.id}: ${JSON.stringify(answer)} instead of ${JSON.stringify(test.expect)}`);
   }
 }
-console.log(JSON.stringify({ agreed, not_computed: notComputed, transcripts, wrong }));
+console.log(JSON.stringify({ agreed, not_computed: notComputed, transcripts, planned, wrong }));
 process.exitCode = wrong.length ? 1 : 0;

@@ -98,7 +98,9 @@ def test_the_reference_passes_every_vector(tests: list[dict[str, Any]]) -> None:
 def test_nearly_every_wrong_table_is_told_from_the_right_one(tests: list[dict[str, Any]]) -> None:
     machines = json.loads((VECTORS / "about" / "coverage.json").read_text())["machines"]
     for name, one in machines.items():
-        assert one["seeded"], f"no vectors of '{name}'"
+        assert one["seeded"] or name not in reference_machines(), f"no vectors of '{name}': write its seed"
+        if not one["seeded"]:
+            continue
         assert one["caught"] / one["wrong_tables"] > 0.9, name
         assert one["rows_never_taken"] == [], name
         assert one["caught"] + len(one["missed"]) == one["wrong_tables"]
@@ -221,7 +223,7 @@ def test_a_loader_in_another_language_computes_the_same(tmp_path: Path) -> None:
     said = json.loads(done.stdout)
     assert (done.returncode, said["wrong"]) == (0, [])
     assert said["agreed"]["tx.build"] > 20 and said["agreed"]["schnorr.verify"] > 30
-    assert said["transcripts"] > 400
+    assert said["transcripts"] > 400 and said["planned"] > 100
     document = json.loads((VECTORS / "transactions.json").read_text())
     build = next(test for test in document["tests"] if test["id"] == "tx-leaf-a")
     build["expect"]["ok"]["sighashes"] = ["00" * 32]

@@ -295,6 +295,38 @@ def test_the_json_of_a_run_says_why_a_pass_may_mean_little(capsys: pytest.Captur
     assert any("no state was compared" in reason for reason in said["mind"])
 
 
+def _liar(tmp_path: Path, mutant: str) -> str:
+    """A program with one wrong table of the session."""
+    script = tmp_path / "liar.py"
+    script.write_text(
+        "import sys\n"
+        "from superscalar_ref.conformance.adapter import TableAdapter, reference_machines, serve\n"
+        "from superscalar_ref.conformance.mutants import mutants\n"
+        "session = reference_machines()['session']\n"
+        f"wrong = next(one for one in mutants(session.table) if one.id == '{mutant}')\n"
+        "serve(TableAdapter({'session': wrong.bound(session)}, 'liar'), sys.stdin, sys.stdout)\n"
+    )
+    return f"{sys.executable} {script}"
+
+
+def test_fuzzing_finds_a_liar_shrinks_the_difference_and_writes_it_down(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    liar, folder = _liar(tmp_path, "SES-8/without-effect/destroy_nonce"), tmp_path / "found"
+    folder.mkdir()
+    written = folder / "found.json"
+    arguments = ["--fuzz", "40", "--only", "session"]
+    assert cli.main(["conform", "--adapter", liar, *arguments, "--write", str(written)]) == 1
+    assert "session: WRONG_" in capsys.readouterr().out
+    found = json.loads(written.read_text())["tests"]
+    assert len(found) == 1 and len(found[0]["steps"]) < 4
+    assert cli.main(["conform", "--adapter", liar, "--vectors", str(folder)]) == 1
+    assert cli.main(["conform", "--reference", "--vectors", str(folder)]) == 0
+    assert cli.main(["conform", "--reference", "--fuzz", "5", "--only", "session"]) == 0
+    assert cli.main(["conform", "--reference", "--fuzz", "0"]) == 2
+    assert cli.main(["conform", "--reference", "--fuzz", "1", "--only", "nobody"]) == 2
+
+
 # -- the examples ------------------------------------------------------------------------------------------------------
 
 
