@@ -128,6 +128,10 @@ _BITS = 12
 _MASK = (1 << _BITS) - 1
 
 
+_Own = tuple[Session, frozenset[tuple[str, int]], frozenset[tuple[str, str]]]
+"""A session, and the ghosts that are only about it: its nonces that have signed, the parts of it that were verified."""
+
+
 class _Packed:
     """One setting in whole numbers: what a signer is, is numbered, and so is all that it shares between its sessions.
 
@@ -143,14 +147,16 @@ class _Packed:
         self.shift = _BITS * len(start.sessions)
         self.rivals = [_rivals(start, session.task) for session in start.sessions]
         self.known: _Known = {}
-        self.sessions: list[Session] = []
+        self.sessions: list[_Own] = []
         self.shared: list[Signer] = []
-        """Signers without their sessions."""
-        self._numbers: dict[Session, int] = {}
+        """Signers without their sessions and what belongs to one of them."""
+        self._numbers: dict[_Own, int] = {}
         self._shares: dict[Signer, int] = {}
         self._moves: dict[int, tuple[list[int], list[int]]] = {}
         self._says: dict[int, tuple[list[str], list[str]]] = {}
         self._restarted: dict[int, int] = {}
+        self._backs: dict[tuple[int, bool], int] = {}
+        self._met: set[int] = set()
         self.all = (1 << self.shift) - 1
         """The bits of the sessions."""
         self.done: list[int] = []
@@ -158,19 +164,23 @@ class _Packed:
 
     def pack(self, signer: Signer) -> int:
         """The number of a signer."""
-        number = self._share(replace(signer, sessions=())) << self.shift
+        number = self._share(signer) << self.shift
         for place, session in enumerate(signer.sessions):
-            number |= self._session(session) << _BITS * place
+            name = session.task.transaction
+            used = frozenset(nonce for nonce in signer.used if nonce[0] == name)
+            verified = frozenset(pair for pair in signer.verified if pair[0] == name)
+            number |= self._session((session, used, verified)) << _BITS * place
         return number
 
-    def _session(self, session: Session) -> int:
-        number = self._numbers.setdefault(session, len(self.sessions))
+    def _session(self, own: _Own) -> int:
+        number = self._numbers.setdefault(own, len(self.sessions))
         if number == len(self.sessions):
             assert number <= _MASK
-            self.sessions.append(session)
+            self.sessions.append(own)
         return number
 
     def _share(self, signer: Signer) -> int:
+        signer = replace(signer, sessions=(), used=frozenset(), verified=frozenset())
         number = self._shares.setdefault(signer, len(self.shared))
         if number == len(self.shared):
             self.shared.append(signer)
@@ -184,14 +194,16 @@ class _Packed:
         key = (shared << _BITS | mine) << 2 | place
         found = self._moves.get(key)
         if found is None:
-            signer, session = self.shared[shared], self.sessions[mine]
+            session, used, verified = self.sessions[mine]
+            signer = replace(self.shared[shared], used=used, verified=verified)
             found = self._moves[key] = [], []
             says = self._says[key] = [], []
             for told, event, after, actions, crashed in _steps(
                 self.table, signer, session, self.collecting, self.attempts, self.known
             ):
                 accounted = _account(signer, self.rivals[place], session, event, actions)
-                to_shared, to_mine = self._share(accounted), self._session(after)
+                to_shared = self._share(accounted)
+                to_mine = self._session((after, accounted.used, accounted.verified))
                 if crashed:
                     found[1].append(to_shared << self.shift | to_mine << _BITS * place)
                     says[1].append(told)
@@ -210,10 +222,18 @@ class _Packed:
             sessions = 0
             held = self.shared[here >> self.shift].held
             for bits in range(0, self.shift, _BITS):
-                after = restarted(self.sessions[here >> bits & _MASK], held, self.nonce_survives)
-                sessions |= self._session(after) << bits
+                sessions |= self._back(here >> bits & _MASK, held) << bits
             self._restarted[key] = sessions
         return here & ~self.all | sessions
+
+    def _back(self, mine: int, held: frozenset[str]) -> int:
+        """The number of one session after a crash."""
+        session, used, verified = self.sessions[mine]
+        key = (mine, session.task.transaction in held)
+        found = self._backs.get(key)
+        if found is None:
+            found = self._backs[key] = self._session((restarted(session, held, self.nonce_survives), used, verified))
+        return found
 
     def after(self, here: int) -> list[int]:
         """The numbers that follow, in the order of ``says``."""
@@ -241,10 +261,23 @@ class _Packed:
             found.append(_SEES)
         return [*found, _CRASHES]
 
+    def is_new(self, here: int) -> bool:
+        """Whether a session, or what is shared, is met for the first time: an example is about one of them."""
+        before = len(self._met)
+        for bits in range(0, self.shift, _BITS):
+            self._met.add(here >> bits & _MASK)
+        self._met.add(~(here >> self.shift))
+        return len(self._met) > before
+
     def signer(self, here: int) -> Signer:
         """The signer of a number."""
-        sessions = tuple(self.sessions[here >> bits & _MASK] for bits in range(0, self.shift, _BITS))
-        return replace(self.shared[here >> self.shift], sessions=sessions)
+        own = [self.sessions[here >> bits & _MASK] for bits in range(0, self.shift, _BITS)]
+        return replace(
+            self.shared[here >> self.shift],
+            sessions=tuple(session for session, _, _ in own),
+            used=frozenset().union(*(used for _, used, _ in own)),
+            verified=frozenset().union(*(verified for _, _, verified in own)),
+        )
 
 
 def explore_one(
@@ -277,7 +310,7 @@ def explore_one(
             broken.setdefault(name, here)
         if until & faults:
             break
-        if wanted:
+        if wanted and packed.is_new(here):
             for name in examples(packed.signer(here)):
                 seen.setdefault(name, here)
                 wanted.discard(name)
