@@ -11,15 +11,11 @@ Laws of this module:
 
 from __future__ import annotations
 
-import json
-import re
-import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 from superscalar_ref import __version__
 from superscalar_ref.conformance.corpus import CORPUS_VERSION, read_tests
@@ -204,61 +200,13 @@ def as_json(done: Run) -> dict[str, Any]:
         "mind": list(doubts(done)),
         "counts": {str(verdict): done.counts()[verdict] for verdict in Verdict},
         "known_failures_that_are_wrong": list(done.stale),
-        "results": [_plain(one) for one in done.results],
+        "results": [plain_result(one) for one in done.results],
     }
 
 
-def _plain(one: Result) -> dict[str, Any]:
+def plain_result(one: Result) -> dict[str, Any]:
+    """One verdict as JSON."""
     shown = asdict(one)
     shown["verdict"] = str(one.verdict)
     shown["trace"] = [{"request": request, "reply": reply} for request, reply in one.trace]
     return shown
-
-
-def write_report(done: Run, folder: Path, adapter: str, diagnosis: str = "") -> None:
-    """Write results.jsonl, junit.xml and a folder for each failure: the trace, how to repeat it, the adapter's words.
-
-    Raises InputError when that is impossible.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lines = [json.dumps(_plain(one), ensure_ascii=False) for one in done.results]
-        (folder / "results.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        (folder / "junit.xml").write_bytes(ElementTree.tostring(_junit(done), encoding="utf-8", xml_declaration=True))
-        for one in done.results:
-            if one.verdict not in (Verdict.PASS, Verdict.SKIPPED):
-                _write_failure(one, folder / one.id, adapter, diagnosis)
-    except OSError as error:
-        raise InputError(str(folder), error.strerror or "cannot be written", "--report") from error
-
-
-def _write_failure(one: Result, folder: Path, adapter: str, diagnosis: str) -> None:
-    folder.mkdir(exist_ok=True)
-    requests = [json.dumps({"seq": number, **request}) for number, (request, _) in enumerate(one.trace, start=1)]
-    (folder / "requests.jsonl").write_text("\n".join(requests) + "\n", encoding="utf-8")
-    trace = [{"request": request, "reply": reply} for request, reply in one.trace]
-    (folder / "trace.json").write_text(json.dumps(trace, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    (folder / "stderr.txt").write_text(diagnosis, encoding="utf-8")
-    requests_file = shlex.quote(str((folder / "requests.jsonl").resolve()))
-    script = f"#!/bin/sh\n# {one_line(one.id)}: {one.code}\nexec {adapter} < {requests_file}\n"
-    (folder / "repeat.sh").write_text(script, encoding="utf-8")
-
-
-def _junit(done: Run) -> ElementTree.Element:
-    counts = done.counts()
-    suite = ElementTree.Element(
-        "testsuite",
-        name="superscalar",
-        tests=str(len(done.results)),
-        failures=str(counts[Verdict.FAIL]),
-        errors=str(counts[Verdict.ERROR]),
-        skipped=str(counts[Verdict.SKIPPED]),
-    )
-    for one in done.results:
-        case = ElementTree.SubElement(suite, "testcase", classname=one.profile, name=one.id)
-        tag = {Verdict.SKIPPED: "skipped", Verdict.ERROR: "error", Verdict.FAIL: "failure"}.get(one.verdict)
-        if tag is not None:
-            # XML has no way to write most control characters.
-            message = re.sub(r"[^\x20-\x7e\u00a0-\ud7ff]", "?", f"{one.code}: {one.detail}")
-            ElementTree.SubElement(case, tag, message=message)
-    return suite

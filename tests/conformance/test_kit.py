@@ -17,6 +17,7 @@ from superscalar_ref import cli
 from superscalar_ref.conformance import kit
 from superscalar_ref.conformance.adapter import TableAdapter, reference_machines
 from superscalar_ref.conformance.judge import Result, Verdict, greet, judge
+from superscalar_ref.conformance.reports import write_report
 from superscalar_ref.conformance.runner import Fault, LocalRunner, SubprocessRunner, checked
 from superscalar_ref.spec.location import spec_directory
 
@@ -275,7 +276,7 @@ def test_a_report_names_every_failure_and_how_to_repeat_it(tmp_path: Path, tests
     runner = SubprocessRunner(program)
     try:
         done = kit.run(runner, greet(runner), [tests["nsequence-oldest"], tests["nsequence-overflow"]])
-        kit.write_report(done, tmp_path / "report", " ".join(program), runner.diagnosis())
+        write_report(done, tmp_path / "report", " ".join(program), runner.diagnosis())
     finally:
         runner.close()
     lines = [json.loads(line) for line in (tmp_path / "report" / "results.jsonl").read_text().splitlines()]
@@ -285,6 +286,13 @@ def test_a_report_names_every_failure_and_how_to_repeat_it(tmp_path: Path, tests
     folder = tmp_path / "report" / "nsequence-overflow"
     again = subprocess.run(["sh", folder / "repeat.sh"], capture_output=True, text=True, check=True)
     assert json.loads(again.stdout) == {"seq": 1, "ok": {}}
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert page.index("no state was compared") < page.index("nsequence-overflow")
+    assert (
+        "| ❌ fail | nsequence-overflow | R-LOCK-16-BIT | NOT\\_REFUSED |"
+        in (tmp_path / "report" / "report.md").read_text()
+    )
+    assert (folder / "sequence.mmd").read_text().startswith("sequenceDiagram\n")
     assert json.loads((folder / "trace.json").read_text())[0]["request"]["fn"] == "dw.nsequence"
 
 
@@ -388,3 +396,22 @@ def test_the_pytest_door_gives_one_test_for_each_vector(tmp_path: Path) -> None:
     assert "2 failed, 2 passed" in done.stdout or "passed" in done.stdout, done.stdout + done.stderr
     assert "nsequence-overflow [R-LOCK-16-BIT]: NOT_REFUSED" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_what_an_adapter_says_is_escaped_in_every_page(tmp_path: Path, tests: dict[str, dict[str, Any]]) -> None:
+    evil = "<script>alert(1)</script> | `x`\nsecond ; end"
+
+    def lie(request: dict[str, Any], reply: dict[str, Any]) -> Any:
+        if request["cmd"] == "hello":
+            reply["ok"]["name"] = evil
+            return None
+        return {"seq": reply["seq"], "error": {"detail": evil}}
+
+    runner = LocalRunner(Liar(lie))
+    done = kit.run(runner, greet(runner), [tests["nsequence-oldest"]])
+    write_report(done, tmp_path, "x")
+    assert "<script>" not in (tmp_path / "report.html").read_text()
+    markdown = (tmp_path / "report.md").read_text()
+    assert "<script>" not in markdown.replace("\\<script\\>", "") and "\nsecond" not in markdown
+    diagram = (tmp_path / "nsequence-oldest" / "sequence.mmd").read_text()
+    assert not set("<>;#") & set(diagram.replace("->>", "").replace("-->>", "").replace("--x", ""))
