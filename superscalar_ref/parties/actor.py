@@ -85,6 +85,9 @@ class Desk(Protocol):
     def quiet(self) -> bool:
         """Whether every live channel is quiet and holds no payment."""
 
+    def opened(self, label: str) -> bool:
+        """Whether the channel of a purchase is open; it is opened if it can be."""
+
     def closes(self, template: Template) -> bool:
         """Whether a live channel says what becomes of a commitment, or of its sweep."""
 

@@ -22,6 +22,7 @@ from superscalar_ref.parties.channel_actor import ChannelActor
 from superscalar_ref.parties.channel_leaf import open_in_leaf
 from superscalar_ref.parties.store import Store
 from superscalar_ref.protocol.blueprint import Channel, LeafContents
+from superscalar_ref.protocol.chain_links import Sale
 from superscalar_ref.protocol.client import Client
 from superscalar_ref.protocol.htlc_limits import HtlcLimits
 from superscalar_ref.protocol.transaction import Kind, Role, Template
@@ -54,6 +55,10 @@ class ChannelDesk:
         self.close_fee_sat = close_fee_sat
         self.sides: dict[str, ChannelActor] = {}
         """Client → this party's side of its channel in its leaf."""
+        self.bought: dict[str, ChannelActor] = {}
+        """Sale → this party's side of the channel that was sold."""
+        self.store: Store | None = None
+        """Where channels are kept; None: in the party's own store."""
         self._asked: set[str] = set()
         """Clients in whose channel this party has asked for quiet."""
         actor.desk = self
@@ -65,25 +70,57 @@ class ChannelDesk:
 
         Raises ``InputError`` when this party does not hold its first commitment complete.
         """
-        side = open_in_leaf(
+        self.store = store
+        side = self.sides[client] = self._open(client, self._counted(), self.limits(client))
+        self._hold()
+        return side
+
+    def _open(self, client: str, label: str, limits: HtlcLimits) -> ChannelActor:
+        return open_in_leaf(
             self.actor,
             client,
-            self._counted(),
-            store or self.actor.store,
-            self.limits(client),
+            label,
+            self.store or self.actor.store,
+            limits,
             depth=self.depth,
             lsp_reserve_sat=self.lsp_reserve_sat,
             close_fee_sat=self.close_fee_sat,
         )
-        self.sides[client] = side
-        self._hold()
-        return side
+
+    def opened(self, label: str) -> bool:
+        """Whether the channel of a purchase is open; it is opened, and connected, if its link is complete (D-8)."""
+        if label not in self.bought:
+            self._open_bought()
+            if label in self.bought:
+                self._post(self.bought[label].connect())
+        return label in self.bought and self.bought[label].channel.status == "live"
+
+    def _open_bought(self, *, unpaid: bool = True) -> None:
+        """Open every channel that was sold to a client whose channels are kept here, or those that are paid for."""
+        for stock in self.actor.party.stocks.values():
+            for number, sold in enumerate(stock.links, start=1):
+                known = sold.label in self.bought or stock.status == "replaced"
+                if sold.buyer in self.sides and not known and (unpaid or sold.paid):
+                    limits = self.limits(sold.buyer)
+                    longer = replace(limits, exit_blocks=limits.exit_blocks + number)
+                    side = self.bought[sold.label] = self._open(sold.buyer, sold.label, longer)
+                    side.answer = self.sides[sold.buyer].answer
+
+    def _all(self) -> Iterator[tuple[str, ChannelActor]]:
+        """Each channel, with its client."""
+        yield from self.sides.items()
+        for side in self.bought.values():
+            yield (side.channel.peer if side.name == self._lsp else side.name), side
+
+    @property
+    def _lsp(self) -> str:
+        return self.actor.factory.terms.lsp
 
     # -- messages ------------------------------------------------------------------------------------------------------
 
     def takes(self, raw: bytes) -> bool:
         """Whether a message is for one of these channels."""
-        return c.channel_of(raw) in {side.terms.name for side in self.sides.values()}
+        return c.channel_of(raw) in {side.terms.name for _, side in self._all()}
 
     def receive(self, sender: str, raw: bytes) -> None:
         """Take a message for a channel; what that gives goes to the party's outbox."""
@@ -91,7 +128,7 @@ class ChannelDesk:
             raise ProtocolError(
                 "CLI-8", "FACTORY_CLOSES", "no channel goes on beside a close that pays by its balances"
             )
-        side = next(side for side in self.sides.values() if side.terms.name == c.channel_of(raw))
+        side = next(side for _, side in self._all() if side.terms.name == c.channel_of(raw))
         side.height = self.actor.height
         self._post(side.receive(sender, raw))
 
@@ -112,13 +149,16 @@ class ChannelDesk:
             self._post(side.drop_tower(tower))
 
     def act(self, client: str, step: Callable[[ChannelActor], Outbox]) -> Outbox:
-        """Take an own step in a client's channel; what it gives, and what follows. Raises as the step does."""
+        """Take an own step in a client's channel, or in that of a sale; what it gives, and what follows.
+
+        Raises as the step does.
+        """
         self.actor.outbox = Outbox()
         if self.actor.party.life.status in _CLOSES:
             raise ProtocolError(
                 "CLI-8", "FACTORY_CLOSES", "no channel goes on beside a close that pays by its balances"
             )
-        self._post(step(self.sides[client]))
+        self._post(step(self.bought.get(client) or self.sides[client]))
         self.follow()
         return self.actor.outbox
 
@@ -132,8 +172,10 @@ class ChannelDesk:
 
     def follow(self) -> None:
         """Take every step that the versions of the factory ask of the channels, and the other way round."""
+        # A buyer opens when it is asked to pay, so that the LSP is ready for it.
+        self._open_bought(unpaid=self._lsp == self.actor.name)
         seen = None
-        while seen != (now := (self.actor.party.life, {name: side.channel for name, side in self.sides.items()})):
+        while seen != (now := (self.actor.party.life, [side.channel for _, side in self._all()])):
             seen = now
             self._hold()
             for client, side in self.sides.items():
@@ -204,14 +246,19 @@ class ChannelDesk:
 
     def live(self, clients: frozenset[str]) -> frozenset[str]:
         """Names of the channels of these clients that live."""
-        return frozenset(client for client in clients if client in self.sides)
+        return frozenset(
+            client if side is self.sides[client] else side.terms.name for client, side in self._of(clients)
+        )
+
+    def _of(self, clients: frozenset[str]) -> Iterator[tuple[str, ChannelActor]]:
+        return ((client, side) for client, side in self._all() if client in clients)
 
     def carried(self, contents: Mapping[str, LeafContents], clients: frozenset[str]) -> frozenset[str]:
         """Those of them to which leaves with these contents give an output that holds exactly what they hold."""
         tree = self.actor.factory.terms.tree
         return frozenset(
             client
-            for client in self.live(clients)
+            for client in clients & self.sides.keys()
             if contents[tree.leaf_of(client).path].channel_of(client).capacity * 1000
             == self.sides[client].channel.capacity_msat
         )
@@ -231,9 +278,10 @@ class ChannelDesk:
         return sum(map(self._gained, self.sides))
 
     def _gained(self, client: str) -> int:
-        if client not in self.sides:
-            return 0
-        side = self.sides[client]
+        return sum(self._gained_in(client, side) for _, side in self._of(frozenset({client})))
+
+    @staticmethod
+    def _gained_in(client: str, side: ChannelActor) -> int:
         first, now = side.terms.balance_msat, side.channel.balance_msat
         if side.name != client:
             first, now = side.channel.capacity_msat - first, side.channel.capacity_msat - now
@@ -241,7 +289,7 @@ class ChannelDesk:
 
     def quiet(self) -> bool:
         """Whether every live channel is quiet and holds no payment."""
-        channels = [side.channel for side in self.sides.values()]
+        channels = [side.channel for _, side in self._all()]
         return all(one.status == "quiescent" and not one.htlcs for one in channels)
 
     def rest(self) -> Outbox:
@@ -257,8 +305,9 @@ class ChannelDesk:
             return False
         spent = template.spends[0].outpoint
         output = templates[spent.transaction].outputs[spent.index]
-        of_leaf = templates[spent.transaction].kind is Kind.STATE
-        return of_leaf and output.role is Role.CHANNEL and output.owner in self.sides
+        if templates[spent.transaction].kind is Kind.SALE:
+            return spent.transaction in {self._sold(label).link for label in self.bought}
+        return output.role is Role.CHANNEL and output.owner in self.sides
 
     def transaction(self, name: str) -> Transaction | None:
         """A channel's own newest commitment under the name that a version has for it, complete.
@@ -269,7 +318,13 @@ class ChannelDesk:
         for client, outpoint, names in self._places():
             if names[self.actor.name] == name:
                 return self.sides[client].own_transaction(outpoint)
+        for label, side in self.bought.items():
+            if self._sold(label).commitment(self.actor.name) == name:
+                return side.own_transaction(side.terms.outpoint)
         return None
+
+    def _sold(self, label: str) -> Sale:
+        return next(sold.sale for sold in self.actor.factory.record.sales if sold.label == label)
 
     def _places(self) -> Iterator[tuple[str, str, Mapping[str, str]]]:
         """For each channel and version: client, outpoint, holder → name of the commitment."""
@@ -315,7 +370,7 @@ class ChannelDesk:
 
     def _each(self, step: Callable[[ChannelActor], Outbox]) -> Outbox:
         self.actor.outbox = Outbox()
-        for side in self.sides.values() if self.actor.party.life.status not in _CLOSES else ():
+        for _, side in self._all() if self.actor.party.life.status not in _CLOSES else ():
             self._post(step(side))
         self.follow()
         return self.actor.outbox

@@ -10,6 +10,7 @@ Laws of this module:
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import chain
 
 from superscalar_ref.errors import InputError
 from superscalar_ref.parties import messages as m
@@ -25,6 +26,7 @@ from superscalar_ref.parties.channel_state import (
 )
 from superscalar_ref.parties.store import Store
 from superscalar_ref.protocol.blueprint import commitment_name
+from superscalar_ref.protocol.chain_links import Sale
 from superscalar_ref.protocol.channel import Channel, View
 from superscalar_ref.protocol.htlc_limits import HtlcLimits
 from superscalar_ref.protocol.shape import NodeKind
@@ -33,7 +35,7 @@ from superscalar_ref.signing.keys import SecretKey
 
 
 def first_commitments(actor: Actor, client: str, label: str) -> tuple[str, Commitment, str, Commitment]:
-    """The names and bytes of both sides' first commitments in a version: this party's own, then the other's.
+    """The names and bytes of both sides' first commitments in a version, or a sale: this party's own, then the other's.
 
     Raises ``InputError`` when this party knows no such channel.
     """
@@ -41,11 +43,13 @@ def first_commitments(actor: Actor, client: str, label: str) -> tuple[str, Commi
     lsp = archive.terms.lsp
     if label not in archive.blueprints:
         raise InputError(actor.name, f"knows no version '{label}'", "CHN-4")
+    sale = _sale(actor, label)
     versions = archive.blueprints[label].versions
-    path = tuple(versions[node.path] for node in archive.terms.tree.path_to(client) if node.kind is not NodeKind.STATIC)
+    nodes = archive.terms.tree.path_to(client) if sale is None else ()
+    path = tuple(versions[node.path] for node in nodes if node.kind is not NodeKind.STATIC)
     found = []
     for holder in (actor.name, lsp if actor.name == client else client):
-        name = commitment_name(client, path, holder)
+        name = commitment_name(client, path, holder) if sale is None else sale.commitment(holder)
         realised = archive.realised.get(name)
         if realised is None or realised.commitment is None:
             raise InputError(actor.name, f"knows no '{name}'", "CHN-4")
@@ -53,13 +57,21 @@ def first_commitments(actor: Actor, client: str, label: str) -> tuple[str, Commi
     return *found[0], *found[1]
 
 
-def channel_name(actor: Actor, client: str) -> str:
-    """The name of a client's channel in its leaf: the same on both sides, whatever becomes of the leaf."""
-    return f"{actor.factory.record.terms.factory}/{client}"
+def _sale(actor: Actor, label: str) -> Sale | None:
+    return next((sold.sale for sold in actor.factory.record.sales if sold.label == label), None)
+
+
+def channel_name(actor: Actor, client: str, label: str = "") -> str:
+    """The name of a client's channel in its leaf, or of the one that it bought by a sale: the same on both sides.
+
+    It stays whatever becomes of the leaf.
+    """
+    name = f"{actor.factory.record.terms.factory}/{client}"
+    return name if _sale(actor, label) is None else f"{name}/{label}"
 
 
 def leaf_terms(actor: Actor, client: str, label: str, lsp_reserve_sat: int, close_fee_sat: int) -> ChannelTerms:
-    """The terms of a client's channel in a version of its leaf, as this party has them.
+    """The terms of a client's channel in a version of its leaf, or of one that it bought, as this party has them.
 
     Raises ``InputError`` when it knows no such channel.
     """
@@ -80,7 +92,7 @@ def leaf_terms(actor: Actor, client: str, label: str, lsp_reserve_sat: int, clos
         for who, commitment in ((actor.name, mine), (other, theirs))
     ]
     return ChannelTerms(
-        channel_name(actor, client),
+        channel_name(actor, client, label),
         mine.terms.capacity_sat,
         f"{mine.terms.funding_txid}:{mine.terms.funding_vout}",
         sides[0],
@@ -104,10 +116,11 @@ def open_in_leaf(
 ) -> ChannelActor:
     """Take a leaf's channel up from the ceremony's first commitments; from where it stands when ``store`` holds it.
 
-    Then ``label`` does not matter. Raises ``InputError`` when this party does not hold its own first commitment
-    complete.
+    ``label`` is of a version, for its own channel, or of a sale, for the one that it bought (D-8); of which version
+    does not matter when ``store`` holds it. Raises ``InputError`` when this party does not hold its own first
+    commitment complete.
     """
-    place = f"channel/{channel_name(actor, client)}"
+    place = f"channel/{channel_name(actor, client, label)}"
     label = store.document(f"{place}/label") or label
     terms = leaf_terms(actor, client, label, lsp_reserve_sat, close_fee_sat)
     keys = ChannelKeys(actor.key, actor.identity.channel(client))
@@ -127,8 +140,9 @@ def _take_over(actor: Actor, client: str, label: str, store: Store, terms: Chann
         raise InputError(actor.name, f"does not hold '{own_name}' complete", "CHN-2")
     own.signed(signature)
     point = own.state.per_commitment_point
+    purses = (actor.commitment_secrets.get(name, []) for name in (client, f"{client}/sale"))
     secret = next(
-        (one for one in actor.commitment_secrets.get(client, []) if SecretKey(bytes.fromhex(one)).public == point),
+        (one for one in chain.from_iterable(purses) if SecretKey(bytes.fromhex(one)).public == point),
         None,
     )
     if secret is None:

@@ -78,6 +78,8 @@ class ClientActor(Actor):
         self.payout_script = payout_script
         self.label = ""
         self.digest = ""
+        self.to_pay: set[str] = set()
+        """Sales whose payment is asked for, and whose channel is not open yet."""
         self.counted = ""
         """Label of the version that it counts on."""
         self.registrar = Registrar()
@@ -421,7 +423,17 @@ class ClientActor(Actor):
             # The LSP asks again: the payment was on its way, and is the same one.
             self.outbox.messages.append((self.life.lsp, m.encode(m.Payment(label))))
             return
-        self.deal(key, Event.of("settle", self.life.lsp, label=label))
+        if self.desk is not None and not self.desk.opened(label):
+            self.to_pay.add(label)
+            return
+        self.to_pay.discard(label)
+        self.deal(key, Event.of("settle", self.life.lsp, label=label, open=True))
+
+    def follow(self) -> None:
+        """See ``Actor.follow``; and what was asked for is paid once its channel is open (D-8)."""
+        super().follow()
+        for label in sorted(self.to_pay):
+            self._settle(label)
 
     def _points(self, archive: Archive, versions: dict[str, int], offer: m.Proposal | m.Update) -> dict[str, str]:
         """Per-commitment points of this client's channel in a version, by the commitment's name (D-14)."""

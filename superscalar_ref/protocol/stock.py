@@ -235,6 +235,12 @@ def link_complete_before_payment(stock: Stock, event: Event) -> bool:
 
 
 @RULES.guard
+def channel_open(stock: Stock, event: Event) -> bool:
+    """Whether the bought channel is open between both sides; the party has looked (D-8)."""
+    return "open" not in dict(event.fields) or event["open"] is True
+
+
+@RULES.guard
 def bought_by_sender(stock: Stock, event: Event) -> bool:
     """Whether a payment is for a link that its sender bought and has not paid."""
     return any(sold.label == event["label"] and sold.buyer == event.by and not sold.paid for sold in stock.links)

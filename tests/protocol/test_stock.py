@@ -120,6 +120,8 @@ CASES: list[tuple[str, str, Stock, str, str, dict[str, Any], Callable[[Stepped[S
      lambda s: s.context.links != (), "built on a link that a client does not hold"),
     ("STK-11", "link_held", replace(LSP_SIGNING, holders=CLIENTS), "ready", "L", {}, lambda s: s.context.links != (),
      "believed clients who say that they hold what the LSP does not"),
+    ("STK-12", "channel_open", replace(CHAINED, held=KIT), "settle", "L", {"open": False},
+     lambda s: s.context.links[0].paid, "paid for a channel that is not open on the other side"),
     ("STK-12", "link_complete_before_payment", replace(CHAINED, held=frozenset({"link"})), "settle", "L", {},
      lambda s: ("send", "payment", "L") in sent(s), "paid for a channel that cannot be enforced (D-8)"),
     ("STK-13", "link_unsigned", LSP_SIGNED, "sale_aborted", "L", {},
