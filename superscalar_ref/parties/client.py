@@ -16,7 +16,14 @@ from superscalar_ref.parties.archive import Archive, CloseRecord, FactoryRecord,
 from superscalar_ref.parties.registration import Registrar, names_of
 from superscalar_ref.parties.store import Store
 from superscalar_ref.parties.terms import digest_of, keys_form, points_form
-from superscalar_ref.protocol.blueprint import Blueprint, LeafContents, commitment_name, fresh_versions, version_text
+from superscalar_ref.protocol.blueprint import (
+    FUNDING,
+    Blueprint,
+    LeafContents,
+    commitment_name,
+    fresh_versions,
+    version_text,
+)
 from superscalar_ref.protocol.client import Client, Limits
 from superscalar_ref.protocol.participant import (
     Machines,
@@ -82,6 +89,8 @@ class ClientActor(Actor):
         """Sales whose payment is asked for, and whose channel is not open yet."""
         self.counted = ""
         """Label of the version that it counts on."""
+        self.moves_to: ClientActor | None = None
+        """The same client in the next factory: what that one gives on the day's transaction counts as paid (LAD-6)."""
         self.registrar = Registrar()
         self._recover()
         self.party = replace(self.party, towers={tower: frozenset() for tower in towers})
@@ -285,7 +294,7 @@ class ClientActor(Actor):
         if self._asked_again(sender, message.label):
             return
         self._check_label(sender, message.label)
-        record = CloseRecord(message.label, message.attempt, message.versions, message.contents)
+        record = CloseRecord(message.label, message.attempt, message.versions, message.contents, message.day)
         planned = self.factory.plan_close(record)
         balance = sum(output.amount for output in planned.template.outputs if output.owner == self.name)
         facts = {} if self.desk is None else {"gained": self.desk.gained(), "quiet": self.desk.quiet()}
@@ -293,10 +302,21 @@ class ClientActor(Actor):
         if owed < self.factory.terms.economy.dust:
             # No output can hold less than dust: a commitment gives it to the fee as well.
             balance = max(balance, owed)
+        if self.moves_to is not None:
+            balance += self.moves_to.counts_on(planned.realised.txid)
         changed = Archive(self.name, self.factory.record)
         changed.adopt_close(planned)
         event = Event.of("close_proposal", sender, balance=balance, **facts)
         self._offered(event, changed, message.label, planned.realised.txid)
+
+    def counts_on(self, txid: str) -> int:
+        """What this client counts on (sat) in a factory whose whole kit it holds on the funding transaction ``txid``.
+
+        0 for another transaction, or before its kit is complete: then nothing is given by that transaction.
+        """
+        if self.archive is None or self.life.status != "holding" or self.archive.realised[FUNDING].txid != txid:
+            return 0
+        return self.life.owed
 
     def _offered(self, event: Event, archive: Archive, label: str, digest: str) -> None:
         """Let the table decide on an offer; when it is refused, everything is as before."""
