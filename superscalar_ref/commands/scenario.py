@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING
 from superscalar_ref.errors import InputError
 
 if TYPE_CHECKING:
+    from superscalar_ref.scenario.ladder_days import DayDone
     from superscalar_ref.scenario.lsp_vanishes import Ended
     from superscalar_ref.scenario.town import Town
 
 SCENARIOS = {
     "lsp-vanishes": "the LSP is shut down: all clients of its factories leave, with nothing from it",
     "reorgs": "a funding, each part of an exit, and a close are taken back, at each depth up to the bound",
+    "ladder": "days of a ladder: each day one transaction closes a factory, funds the next and pays who leaves",
 }
 BLOCKS_A_DAY = 144
 
@@ -43,6 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--spike-blocks", type=int, default=144, metavar="N", help="blocks that it lasts; 0: none (144)"
     )
+    parser.add_argument("--days", type=int, default=9, metavar="N", help="ladder: days to run (9)")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="write the chain and every kit as the LSP vanishes")
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
@@ -56,7 +59,43 @@ def run(args: argparse.Namespace) -> int:
     if args.name not in SCENARIOS:
         given = "is missing" if args.name is None else f"'{args.name}' is not one"
         raise InputError("NAME", f"{given}; there is {', '.join(SCENARIOS)}", "scenario --list")
-    return _lsp_vanishes(args) if args.name == "lsp-vanishes" else _reorgs(args)
+    play = {"lsp-vanishes": _lsp_vanishes, "reorgs": _reorgs, "ladder": _ladder}
+    return play[str(args.name)](args)
+
+
+def _ladder(args: argparse.Namespace) -> int:
+    """Short days: three factories run; one client of each leaves, and one of the third stays away."""
+    from superscalar_ref.protocol.ladder import Pace  # noqa: PLC0415
+    from superscalar_ref.scenario.ladder_days import AWAY, LEAVES, MOVES, run_days  # noqa: PLC0415
+    from superscalar_ref.scenario.settings import short_plan  # noqa: PLC0415
+
+    if not 1 <= args.days <= 100:
+        raise InputError("--days", f"must be within 1..100, not {args.days}", "scenario")
+
+    def habit(factory: int, place: int) -> str:
+        if (factory, place) == (2, 0):
+            return AWAY
+        return LEAVES if place == 1 else MOVES
+
+    with _shown() as progress:
+        ran = run_days(short_plan(3), Pace(20, 10, day=10), args.days, habit, progress)
+    if args.json:
+        print(json.dumps(asdict(ran)))
+    else:
+        for day in ran.days:
+            closes = "closes none" if day.closes is None else f"closes factory {day.closes}"
+            who = "".join(f"; {', '.join(names)} {what}" for names, what in _who(day) if names)
+            print(f"day {day.day}, height {day.height}: funds factory {day.funds}, {closes}: {day.vbytes} vB{who}")
+            print(f"  {day.running} factories run; {day.locked:,} sat of the LSP are in them")
+        for name, sats in ran.outs.items():
+            print(f"{name} was owed {ran.owed[name]:,} sat and has {sats:,} sat")
+        print(f"{ran.exits} transactions brought on chain the factory whose client stayed away")
+        print("\n".join(f"NOT WELL: {one}" for one in ran.problems) or "one transaction a day, and everybody is paid")
+    return 1 if ran.problems else 0
+
+
+def _who(day: DayDone) -> tuple[tuple[tuple[str, ...], str], ...]:
+    return (day.moved, "move on"), (day.left, "leave, paid by it"), (day.away, "did not come")
 
 
 def _reorgs(args: argparse.Namespace) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from superscalar_ref.errors import InputError
 from superscalar_ref.parties import messages as m
-from superscalar_ref.parties.terms import book_of, points_of, terms_of
+from superscalar_ref.parties.terms import book_of, day_of, points_of, terms_of
 from superscalar_ref.protocol.blueprint import (
     FUNDING,
     Blueprint,
@@ -25,6 +25,7 @@ from superscalar_ref.protocol.poison import poisons
 from superscalar_ref.protocol.shape import NodeKind
 from superscalar_ref.protocol.transaction import Kind, Template
 from superscalar_ref.realise.book import Book
+from superscalar_ref.realise.day import realise_day
 from superscalar_ref.realise.tree import Realised, realise, realise_one
 
 
@@ -53,6 +54,8 @@ class CloseRecord:
     attempt: m.Count
     versions: Mapping[m.Name, m.Count]
     contents: Mapping[m.Name, LeafContents]
+    day: m.DayForm | None = None
+    """Where the close is part of the day's transaction (LAD-6)."""
 
 
 @dataclass(frozen=True)
@@ -172,6 +175,9 @@ class Archive:
             # Otherwise it would share out what the funding output does not hold, and never be valid.
             raise InputError("close", "is not of what the funding output holds", "R-LEAF-CONTENTS")
         template = close(blueprint, record.attempt)
+        if record.day is not None:
+            realised = realise_day(template, self.realised[FUNDING], self.book, self.terms, day_of(record.day))
+            return PlannedClose(record, realised.template, realised)
         if template.fee < 0:
             raise InputError("close", f"pays {-template.fee} sat more than there is", "R-LEAF-CONTENTS")
         return PlannedClose(record, template, realise_one(template, self.book, self.realised, self.terms))

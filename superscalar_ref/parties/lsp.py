@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from superscalar_ref.bitcoin.sighash import taproot_sighash
-from superscalar_ref.bitcoin.transaction import Transaction, with_witness
+from superscalar_ref.bitcoin.transaction import Transaction, TxOutput, with_witness
 from superscalar_ref.errors import InputError, Refused
 from superscalar_ref.machine.types import Action, Event
 from superscalar_ref.parties import messages as m
@@ -68,6 +68,8 @@ class Offer:
     active_blocks: int
     lead: Lead | None = None
     """How long before the end the LSP begins to publish for whoever has not come back (STR-20)."""
+    leavers: Mapping[str, tuple[m.KeysForm, int]] = field(default_factory=dict)
+    """Clients of the factory that the funding transaction closes, with their keys and what each is paid (sat)."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,8 @@ class LspActor(Actor):
         """Client → a payment to it that found no room in its channels (sat): its next purchase starts with it."""
         self.price_ppm = 0
         """What the LSP asks for a new channel, in millionths of its capacity."""
+        self.day: Transaction | None = None
+        """The day's transaction, complete, where it closes another factory and funds this one (LAD-2)."""
         self._recover()
 
     @property
@@ -277,11 +281,14 @@ class LspActor(Actor):
         sales = [sold.sale for sold in self.factory.record.sales if sold.label in complete and sold.state in kept]
         return cut_through(self.counted, self.factory.leaf_states, sales)
 
-    def close(self) -> Outbox:
-        """Propose a cooperative close by the version that the LSP counts on. Raises ``Refused`` out of turn."""
+    def close(self, day: m.DayForm | None = None) -> Outbox:
+        """Propose a cooperative close by the version that the LSP counts on. Raises ``Refused`` out of turn.
+
+        With ``day``, the close is the first input of the day's transaction, which funds another factory (LAD-6).
+        """
         self.outbox = Outbox()
         attempt = len(self.factory.record.closes)
-        record = CloseRecord(self._label(), attempt, dict(self.counted_versions), self._resting_contents())
+        record = CloseRecord(self._label(), attempt, dict(self.counted_versions), self._resting_contents(), day)
         planned = self.factory.plan_close(record)
         changed = Archive(self.name, self.factory.record)
         changed.adopt_close(planned)
@@ -605,6 +612,7 @@ class LspActor(Actor):
         offer = self.offer
         keys = {client: join.keys for client, join in self.joins.items()}
         keys[self.name] = keys_form(PartyKeys(self.key.public, self.payout_script))
+        keys |= {name: form for name, (form, _) in offer.leavers.items()}
         levels = tuple(m.LevelForm(level.arity, str(level.kind)) for level in offer.shape.levels)
         return m.TermsForm(
             offer.factory,
@@ -617,6 +625,7 @@ class LspActor(Actor):
             offer.transaction_version,
             self.wallet.coins,
             keys,
+            tuple(m.PayoutForm(name, amount) for name, (_, amount) in offer.leavers.items()),
         )
 
     def _channel_points(self) -> dict[str, m.PointsForm]:
@@ -662,7 +671,7 @@ class LspActor(Actor):
             record.closes and record.closes[-1].label == self.life.pending
         ):
             last = record.closes[-1]
-            return m.Close(last.label, last.attempt, last.versions, last.contents)
+            return m.Close(last.label, last.attempt, last.versions, last.contents, last.day)
         version = record.versions[-1]
         path = tuple(version.versions[n.path] for n in self.tree.path_to(client) if n.kind is not NodeKind.STATIC)
         own = version.points.get(commitment_name(client, path, client))
@@ -720,7 +729,16 @@ class LspActor(Actor):
 
     def _closing_transaction(self) -> Transaction:
         (name,) = self.factory.signing(self.life.pending)
-        return self.complete_transaction(name)
+        transaction = self.complete_transaction(name)
+        for index in range(1, len(transaction.inputs)):
+            # The day's transaction spends the LSP's own coins too.
+            transaction = self._with_own_signature(transaction, index, self.factory.realised[name].spent)
+        return transaction
+
+    def _with_own_signature(self, transaction: Transaction, index: int, spent: tuple[TxOutput, ...]) -> Transaction:
+        message = taproot_sighash(transaction, index, spent)
+        signature = self.wallet.key.sign_taproot(message, None, self.randomness)
+        return with_witness(transaction, index, (signature,))
 
     def memory(self) -> dict[str, Any]:
         """See ``Actor.memory``."""
@@ -732,13 +750,13 @@ class LspActor(Actor):
         }
 
     def funding_transaction(self) -> Transaction:
-        """The funding transaction with the signatures of the LSP's coins."""
+        """The funding transaction with the signatures of the LSP's coins; complete already where it closes another."""
         realised = self.factory.realised[FUNDING]
+        if self.day is not None:
+            return self.day
         transaction = realised.transaction
         for index in range(len(transaction.inputs)):
-            message = taproot_sighash(transaction, index, realised.spent)
-            signature = self.wallet.key.sign_taproot(message, None, self.randomness)
-            transaction = with_witness(transaction, index, (signature,))
+            transaction = self._with_own_signature(transaction, index, realised.spent)
         return transaction
 
     def _recover(self) -> None:

@@ -76,6 +76,32 @@ class LevelForm:
 
 
 @dataclass(frozen=True)
+class PayoutForm:
+    """What the funding transaction pays to a party of the factory that it closes; its keys are in the terms."""
+
+    name: Name
+    amount: Amount
+
+
+@dataclass(frozen=True)
+class PayForm:
+    """An output of a transaction."""
+
+    amount: Amount
+    script: Script
+
+
+@dataclass(frozen=True)
+class DayForm:
+    """The day's transaction: it closes this factory and funds another (LAD-6)."""
+
+    coins: tuple[CoinForm, ...]
+    """What it spends beside the funding output, in their order."""
+    outputs: tuple[PayForm, ...]
+    """All that it pays, in their order."""
+
+
+@dataclass(frozen=True)
 class TermsForm:
     """The terms of a factory, with every key in them."""
 
@@ -89,6 +115,8 @@ class TermsForm:
     transaction_version: Count
     coins: tuple[CoinForm, ...]
     keys: Mapping[Name, KeysForm]
+    """Of the LSP, of every client, and of whoever else is paid."""
+    payouts: tuple[PayoutForm, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -150,6 +178,8 @@ class Close:
     attempt: Count
     versions: Mapping[Name, Count]
     contents: Mapping[Name, LeafContents]
+    day: DayForm | None = None
+    """Where the close is part of the day's transaction."""
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 
 from superscalar_ref.bitcoin.transaction import TxOutput
 from superscalar_ref.errors import InputError
-from superscalar_ref.parties.messages import KeysForm, PointsForm, TermsForm
+from superscalar_ref.parties.messages import DayForm, KeysForm, PointsForm, TermsForm
 from superscalar_ref.protocol.blueprint import ALTERNATES, Blueprint, Terms
 from superscalar_ref.protocol.shape import Level, Shape, grow
 from superscalar_ref.protocol.transaction import Outpoint
 from superscalar_ref.realise.book import Book, CoinOutput, PartyKeys
 from superscalar_ref.realise.channel import ChannelPoints
+from superscalar_ref.realise.day import Day
 from superscalar_ref.realise.tree import Realised
 
 _NAME_CHARACTERS = frozenset(string.ascii_letters + string.digits + "-_")
@@ -45,10 +46,20 @@ def terms_of(form: TermsForm) -> Terms:
     factory_keys = [keys.factory_key for keys in form.keys.values()]
     if len(set(factory_keys)) < len(factory_keys):
         raise InputError("terms", "two parties have the same key", "R-KEYS")
+    for payout in form.payouts:
+        if payout.name not in form.keys or payout.name in (form.lsp, *form.clients):
+            raise InputError("terms", f"a payout to {payout.name}, who is no other party with keys", "R-KEYS")
     shape = Shape(tuple(Level(level.arity, level.kind) for level in form.levels), form.leaf_k)  # type: ignore[arg-type]
     coins = tuple((Outpoint("coin", number), coin.amount) for number, coin in enumerate(form.coins))
     return Terms(
-        form.factory, form.lsp, grow(shape, form.clients), form.economy, form.locks, coins, form.transaction_version
+        form.factory,
+        form.lsp,
+        grow(shape, form.clients),
+        form.economy,
+        form.locks,
+        coins,
+        form.transaction_version,
+        tuple((payout.name, payout.amount) for payout in form.payouts),
     )
 
 
@@ -63,6 +74,12 @@ def book_of(form: TermsForm) -> Book:
         for number, coin in enumerate(form.coins)
     }
     return Book(parties, coins)
+
+
+def day_of(form: DayForm) -> Day:
+    """The day's transaction as bytes are made from it."""
+    coins = tuple(CoinOutput(c.txid, c.index, TxOutput(c.amount, bytes.fromhex(c.script))) for c in form.coins)
+    return Day(coins, tuple(TxOutput(one.amount, bytes.fromhex(one.script)) for one in form.outputs))
 
 
 def points_of(form: PointsForm) -> ChannelPoints:

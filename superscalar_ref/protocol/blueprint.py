@@ -128,6 +128,8 @@ class Terms:
     """The LSP's coins that the funding transaction spends, with their amounts (sat)."""
     transaction_version: int = 3
     """nVersion of every transaction of the factory (D-5)."""
+    payouts: tuple[tuple[str, int], ...] = ()
+    """Who else the funding transaction pays, and what (sat): those who leave a factory that it closes (LAD-6)."""
 
     def shortest_lock(self) -> int:
         """The shortest lock that a client must beat: the step, the delay of a commitment, the stock's lock (blocks)."""
@@ -374,6 +376,9 @@ def check_terms(terms: Terms) -> None:
     for name, (number, smallest) in least.items():
         if number < smallest:
             raise InputError(f"terms: {name}", f"must be at least {smallest}, not {number}", "R-TERMS")
+    for name, sats in terms.payouts:
+        if sats < max(economy.dust, 1):
+            raise InputError(f"terms: payout to {name}", f"{sats} sat is dust", "R-DUST")
     coins = [outpoint for outpoint, _ in terms.coins]
     if not coins or len(set(coins)) < len(coins) or any(amount < 0 for _, amount in terms.coins):
         raise InputError("terms: coins", "at least one is needed, each once, none below 0 sat", "R-TERMS")
@@ -614,12 +619,15 @@ class _Builder(Drafter):
         amount = self.money[terms.tree.root.path].amount
         coins = sum(coin for _, coin in terms.coins)
         outputs = [self.tree_output(terms.tree.root, amount, of_state=False)]
-        fee = terms.economy.feerate * weight.key_path_vbytes(2, anchors=0, inputs=len(terms.coins))
-        change = coins - amount - fee
+        outputs.extend(Output(Role.WALLET, sats, frozenset({name}), owner=name) for name, sats in terms.payouts)
+        vbytes = weight.key_path_vbytes(2 + len(terms.payouts), anchors=0, inputs=len(terms.coins))
+        fee = terms.economy.feerate * vbytes
+        paid = amount + sum(sats for _, sats in terms.payouts)
+        change = coins - paid - fee
         if coins and change < 0:
             raise InputError(
                 "funding",
-                f"the LSP's coins hold {coins} sat, {amount + fee} sat are needed",
+                f"the LSP's coins hold {coins} sat, {paid + fee} sat are needed",
                 "R-FUNDING-COVERED",
             )
         if coins and change >= terms.economy.dust:

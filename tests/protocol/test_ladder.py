@@ -51,7 +51,6 @@ ROWS: list[tuple[str, str, str, dict[str, Any], str, str, list[tuple[str, str]]]
     ("dying", "day", "L", DAY, "LAD-6", "closing", [("persist", "day"), ("broadcast", "day")]),
     ("closing", "close_confirmed", "chain", {"depth": 2}, "LAD-7", "gone", [("persist", "returned")]),
     ("dying", "tick", "clock", {"height": 113}, "LAD-8", "resolving", [("persist", "exit")]),
-    ("closing", "tick", "clock", {"height": 113}, "LAD-8", "resolving", [("persist", "exit")]),
     ("resolving", "close_confirmed", "chain", {"depth": 2}, "LAD-9", "gone", [("persist", "returned")]),
     ("resolving", "outputs_spent", "chain", {"depth": 2}, "LAD-10", "gone", [("persist", "returned")]),
     ("building", "cohort_failed", "L", {}, "LAD-11", "dropped", [("persist", "dropped")]),
@@ -81,7 +80,6 @@ REFUSED: list[tuple[str, str, str, dict[str, Any], str]] = [
     ("resolving", "outputs_spent", "chain", {"depth": 1}, "deep_enough"),
     ("active", "tick", "clock", {"height": 109}, "active_period_over"),
     ("dying", "tick", "clock", {"height": 112}, "dying_period_over"),
-    ("closing", "tick", "clock", {"height": 112}, "dying_period_over"),
     ("dying", "answer", "C", {}, "wrong_sender"),
     ("dying", "answer", "L", {}, "wrong_sender"),
 ]
@@ -94,6 +92,11 @@ def test_a_guard_refuses_and_nothing_changes(
     with pytest.raises(Refused) as caught:
         take(replace(ALL, status=status), event, by, **fields)
     assert caught.value.guard == guard
+
+
+def test_no_kickoff_races_the_day_that_is_out() -> None:
+    with pytest.raises(Refused, match="OUT_OF_TURN"):
+        take(replace(ALL, status="closing"), "tick", "clock", height=1_000)
 
 
 def test_a_factory_is_not_closed_while_one_client_has_not_answered() -> None:
