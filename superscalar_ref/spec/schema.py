@@ -52,14 +52,23 @@ def check_schema(document: Document, kind: str) -> None:
 
     Raises SpecError for the first fault in the order of the lines: its ``rule`` is the schema's name.
     """
+    fault = _first_fault(document, kind)
+    if fault is not None:
+        line, problem = fault
+        raise SpecError(f"{document.file}:{line}", problem, f"{kind}.schema.json")
+
+
+@lru_cache(maxsize=256)
+def _first_fault(document: Document, kind: str) -> tuple[int, str] | None:
     faults = sorted(
         (document.place(*path).line, path, problem)
         for error in _validator(kind).iter_errors(document.data)
         for path, problem in _problems(error)
     )
-    if faults:
-        line, _, problem = faults[0]
-        raise SpecError(f"{document.file}:{line}", problem, f"{kind}.schema.json")
+    if not faults:
+        return None
+    line, _, problem = faults[0]
+    return line, problem
 
 
 def _problems(error: ValidationError) -> Iterator[tuple[tuple[Step, ...], str]]:

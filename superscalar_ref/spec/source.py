@@ -10,6 +10,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from superscalar_ref.errors import SpecError
@@ -42,9 +43,9 @@ class Place:
         return f"{self.file}:{self.line}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Document:
-    """A TOML file as read, and the line (from 1) of each of its headers and keys."""
+    """A TOML file as read, and the line (from 1) of each of its headers and keys. Nobody changes its ``data``."""
 
     path: Path
     file: str
@@ -176,11 +177,19 @@ def _syntax_error(path: Path, text: str, error: tomllib.TOMLDecodeError) -> Spec
 
 
 def read_document(path: Path) -> Document:
-    """Read one TOML file. Raises SpecError (``file:line``) when it is missing, not UTF-8 or not TOML."""
+    """Read one TOML file. Raises SpecError (``file:line``) when it is missing, not UTF-8 or not TOML.
+
+    As long as its bytes are the same, so is the result.
+    """
     try:
         raw = path.read_bytes()
     except OSError as error:
         raise SpecError(display(path), error.strerror or "cannot be read", "toml") from None
+    return _document(path, display(path), raw)
+
+
+@lru_cache(maxsize=256)
+def _document(path: Path, file: str, raw: bytes) -> Document:
     try:
         text = raw.decode("utf-8").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
@@ -195,7 +204,7 @@ def read_document(path: Path) -> Document:
     except ValueError:
         # The only other error of tomllib: a decimal number of thousands of digits, which it does not place.
         raise SpecError(f"{display(path)}:1", "holds a number beyond 64 bits", "toml") from None
-    document = Document(path, display(path), data, _find_lines(text))
+    document = Document(path, file, data, _find_lines(text))
     for steps, value in leaves(data):
         if isinstance(value, int) and not -(2**63) <= value < 2**63:
             raise SpecError(str(document.place(*steps)), "a number beyond 64 bits", "toml")
