@@ -26,6 +26,7 @@ from superscalar_ref.conformance.plain import (
     plain,
     with_fields,
 )
+from superscalar_ref.conformance.restarts import RESTARTING, durable, restarted
 from superscalar_ref.errors import InputError, Refused
 from superscalar_ref.machine.step import BoundMachine, step
 from superscalar_ref.spec.load import load_machines
@@ -47,12 +48,15 @@ class TableAdapter:
         self._machines = machines
         self._name = name
         self._nodes: dict[str, tuple[BoundMachine[Any], Any]] = {}
+        self._stored: dict[str, Any] = {}
+        """What a restart leaves of each node."""
         self._commands: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
             "hello": self._hello,
             "eval": self._eval,
             "new": self._new,
             "given": self._given,
             "step": self._step,
+            "restart": self._restart,
             "bye": lambda _: {"ok": {}},
         }
 
@@ -74,7 +78,7 @@ class TableAdapter:
                 "protocol": PROTOCOL,
                 "profiles": ["*"],
                 "functions": list(FUNCTIONS),
-                "capabilities": ["own_effects"],
+                "capabilities": ["own_effects", "restart"],
             }
         }
 
@@ -92,12 +96,15 @@ class TableAdapter:
             return {"unsupported": {"machine": request["machine"]}}
         context = context_from(machine, request["state"], "new")
         self._nodes[request["node"]] = machine, context
+        self._stored[request["node"]] = context
         return {"ok": {"state": plain(context)}}
 
     def _given(self, request: Mapping[str, Any]) -> dict[str, Any]:
         machine, context = self._node(request)
         changed = with_fields(machine, context, request["fields"], "given")
         self._nodes[request["node"]] = machine, changed
+        stored = self._stored[request["node"]]
+        self._stored[request["node"]] = with_fields(machine, stored, request["fields"], "given")
         return {"ok": {"state": plain(changed)}}
 
     def _step(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -110,6 +117,7 @@ class TableAdapter:
                 "state": plain(context),
             }
         self._nodes[request["node"]] = machine, stepped.context
+        self._stored[request["node"]] = durable(self._stored[request["node"]], stepped)
         return {
             "ok": {
                 "rule": stepped.transition_id,
@@ -117,6 +125,14 @@ class TableAdapter:
                 "effects": actions_plain(stepped.actions),
             }
         }
+
+    def _restart(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        machine, context = self._node(request)
+        if machine.table.name not in RESTARTING:
+            return {"unsupported": {"machine": machine.table.name}}
+        left = restarted(context, self._stored[request["node"]])
+        self._nodes[request["node"]] = machine, left
+        return {"ok": {"state": plain(left)}}
 
     def _node(self, request: Mapping[str, Any]) -> tuple[BoundMachine[Any], Any]:
         node = self._nodes.get(request["node"])

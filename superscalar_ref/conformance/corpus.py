@@ -10,6 +10,7 @@ Laws of this module:
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -21,11 +22,12 @@ from superscalar_ref import __version__
 from superscalar_ref.conformance import functions
 from superscalar_ref.conformance.cases import NOTES, Case, Topic, topics
 from superscalar_ref.conformance.functions import Rejected, evaluate
-from superscalar_ref.conformance.plain import bound_to_rules, plain
-from superscalar_ref.conformance.search import Edge, Found, search, steps_of
-from superscalar_ref.conformance.seeds import load_seed
+from superscalar_ref.conformance.plain import bound_to_rules, plain, with_fields
+from superscalar_ref.conformance.restarts import RESTARTING, durable, restarted
+from superscalar_ref.conformance.search import Edge, Found, changes, search, steps_of
+from superscalar_ref.conformance.seeds import Given, load_seed
 from superscalar_ref.errors import InputError, Refused, SpecError
-from superscalar_ref.machine.step import BoundMachine
+from superscalar_ref.machine.step import BoundMachine, Stepped, step
 from superscalar_ref.spec.load import load_machines
 from superscalar_ref.spec.location import spec_directory
 from superscalar_ref.spec.machines import WRONG_SENDER
@@ -90,6 +92,7 @@ def make(directory: Path | None = None) -> Corpus:
         files[f"vectors/{topic.name}.json"] = _topic(topic)
     coverage = []
     bound = []
+    searched: list[tuple[BoundMachine[Any], Found]] = []
     for table in load_machines(directory):
         machine = bound_to_rules(table)
         if machine is None:
@@ -101,6 +104,8 @@ def make(directory: Path | None = None) -> Corpus:
             coverage.append(Coverage(table.name, 0, 0, (), tuple(row.id for row in table.transitions), (), False))
             continue
         found = search(machine, seed)
+        if table.name in RESTARTING:
+            searched.append((machine, found))
         files[f"vectors/{table.name}.json"] = _table(machine, seed.says, found)
         coverage.append(
             Coverage(
@@ -113,6 +118,9 @@ def make(directory: Path | None = None) -> Corpus:
                 True,
             )
         )
+    restarts = [test for machine, found in searched for test in _restarts(machine, found)]
+    if restarts:
+        files["vectors/restarts.json"] = document(_ABOUT_RESTARTS, "L1", {}, restarts)
     files["vectors/about/codes.json"] = _codes(bound)
     files["vectors/about/coverage.json"] = _coverage(coverage)
     files["schema/functions.json"] = functions.schema()
@@ -248,6 +256,39 @@ def _transcript(machine: BoundMachine[Any], edge: Edge, identity: str, hunts: li
         "node": {"machine": machine.table.name, "start": edge.at.start.says, "state": plain(edge.at.start.context)},
         "steps": steps_of(machine, edge),
     }
+
+
+_ABOUT_RESTARTS = (
+    "A crash after each row of session, client and factory: what of the node survives. A step with 'restart' ends the "
+    "node and starts it again from what its persist effects had stored, and from nothing else; what was 'given' was "
+    "stored by another part of the party. Of a session nothing is left but records and complete transactions: no nonce "
+    "(D-2)."
+)
+
+
+def _restarts(machine: BoundMachine[Any], found: Found) -> Iterator[dict[str, Any]]:
+    """For each row that was taken: the way to it, and then a restart."""
+    done: set[str] = set()
+    for edge in found.chosen.values():
+        if not isinstance(edge.answer, Stepped) or edge.taken in done:
+            continue
+        done.add(edge.taken)
+        row = machine.table.transition(edge.taken)
+        stored = edge.at.start.context
+        for before, after in itertools.pairwise(edge.at.way()):
+            if isinstance(after.by, Given):
+                stored = with_fields(machine, stored, after.by.fields, machine.table.name)
+            elif after.by is not None:
+                stored = durable(stored, step(machine, before.context, after.by))
+        left = restarted(edge.answer.context, durable(stored, edge.answer))
+        test = _transcript(machine, edge, _slug(f"{machine.table.name}-{row.id}-restart"), [])
+        again = {"restart": True, "expect": {"state": changes(plain(edge.answer.context), plain(left))}}
+        yield {
+            **test,
+            "comment": f"A crash after {row.id}: only what was made durable is left.",
+            "profile": "restarts",
+            "steps": [*test["steps"], again],
+        }
 
 
 def level_of(table: Machine, row: str) -> str:

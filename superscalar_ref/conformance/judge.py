@@ -51,6 +51,8 @@ class Profile:
 
     def declares(self, test: Mapping[str, Any]) -> bool:
         """Whether a test is within what it declares."""
+        if any("restart" in step for step in test.get("steps", ())) and "restart" not in self.capabilities:
+            return False
         if ANYTHING not in self.profiles and test["profile"] not in self.profiles:
             return False
         return "fn" not in test or self.functions is None or test["fn"] in self.functions
@@ -190,6 +192,11 @@ def _transcript(talk: _Talk, profile: Profile, test: Mapping[str, Any]) -> None:
         if "given" in step:
             talk.ask("given", node="n1", fields=step["given"])
             state.update(step["given"])
+            continue
+        if "restart" in step:
+            reply = talk.ask("restart", node="n1")
+            state.update(step["expect"]["state"])
+            _same_state(talk, reply.get("ok", {}).get("state"), state, place, "WRONG_STATE")
             continue
         reply = talk.ask("step", node="n1", event=step["event"])
         expect = step["expect"]

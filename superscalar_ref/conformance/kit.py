@@ -187,7 +187,7 @@ def doubts(done: Run) -> Iterator[str]:
         yield "no state was compared: only functions were asked"
     if done.known:
         yield f"{len(done.known)} failures are known and do not count"
-    yield "fixed vectors only (--fuzz plays more); no adversarial outcomes (L3) yet; a restart is not played"
+    yield "fixed vectors only (--fuzz plays more); no adversarial outcomes (L3) yet"
 
 
 def as_json(done: Run) -> dict[str, Any]:

@@ -239,7 +239,7 @@ for (const name of readdirSync(process.argv[2]).filter((n) => n.endsWith(".json"
   if (file.format !== "superscalar-vectors-1" || file.count !== file.tests.length) wrong.push(`${name}: not a whole file of vectors`);
   for (const test of file.tests) {
     if (file.layer === "L1") {
-      const well = test.node.state.status && test.steps.every((s) => s.given || (s.event.name && (s.expect.reject?.code || s.expect.state.status)));
+      const well = test.node.state.status && test.steps.every((s) => s.given || (s.restart && s.expect.state.status) || (s.event.name && (s.expect.reject?.code || s.expect.state.status)));
       if (well) transcripts++; else wrong.push(`${test.id}: malformed`);
       continue;
     }
