@@ -14,6 +14,7 @@ from superscalar_ref.bitcoin.transaction import Transaction
 from superscalar_ref.chain.kernel import KernelLedger
 from superscalar_ref.errors import ProtocolError, SuperscalarError
 from superscalar_ref.parties.channel_actor import Answer, ChannelActor
+from superscalar_ref.parties.channel_desk import ChannelDesk
 from superscalar_ref.parties.channel_leaf import open_in_leaf
 from superscalar_ref.parties.channel_relay import Relay, Route
 from superscalar_ref.parties.channel_watch import ChannelWatcher
@@ -135,6 +136,8 @@ def pay_and_close(scene: Scene) -> Channels:
         except SuperscalarError as error:
             checks.append(Check("channels/run", "channels", "the scenario runs to its end", False, str(error)))
         parties.close()
+    trials.append(Trial("channels/moved", scene.start.fork()))
+    checks.append(_moved(scene, names[0], trials[-1]))
     return Channels(tuple(checks), tuple(trials))
 
 
@@ -234,6 +237,73 @@ def _leaf_on_chain(scene: Scene, client: ClientActor, trial: Trial) -> int:
             trial.ledger.advance(lock - 1)
         height = trial.mine(named(client, name))
     return height
+
+
+# -- moving with the leaf ----------------------------------------------------------------------------------------------
+
+
+def _moved(scene: Scene, name: str, trial: Trial) -> Check:
+    """Replace a leaf under a channel that has been paid through; the LSP then cheats with what it held before."""
+    scene.progress("channels: the leaf is replaced under a channel")
+    rules = ("CHN-26", "CHN-35", "CHN-51", "CLI-5", "FAC-10", "D-15")
+    with scene.again() as home:
+        parties = scene.parties(home)
+        try:
+            problem, detail = _cheated_after_a_move(scene, parties, name, trial)
+        except SuperscalarError as error:
+            problem, detail = str(error), ""
+        parties.close()
+    if not problem and not trial.conserved():
+        problem = (trial.problems or ["value is not conserved"])[0]
+    return Check("channels/moved", "channels", _MOVES, not problem, problem or detail, rules)
+
+
+def _cheated_after_a_move(scene: Scene, parties: Parties, name: str, trial: Trial) -> tuple[str, str]:
+    """What is wrong, and what was shown."""
+    lsp, client, wire = parties.lsp, parties.clients[name], parties.wire
+    desks = [
+        ChannelDesk(actor, lambda one: _limits(scene, parties, one), depth=scene.depth(), close_fee_sat=CLOSE_FEE_SAT)
+        for actor in (lsp, client)
+    ]
+    for desk in desks:
+        desk.open(name).answer = _claims(1, 2)
+    theirs, mine = (desk.sides[name] for desk in desks)
+    wire.post(name, desks[1].connect())
+    wire.run()
+    expiry = mine.limits.earliest(scene.start.height)
+    amount = min(mine.channel.balance_msat, theirs.channel.balance_msat) // 6 + 1
+    wire.post(name, desks[1].act(name, lambda side: side.offer(amount, payment_hash(1), expiry)))
+    wire.run()
+    before = client.counted
+    wire.post(lsp.name, lsp.update(lsp.tree.leaf_of(name).path, {}))
+    wire.run()
+    place, commitments = lsp.factory.channel_place(client.counted, name)
+    if client.counted == before or [mine.channel.outpoints, theirs.channel.outpoints] != [(place,), (place,)]:
+        return "the channel is not on the new leaf's outpoint", ""
+    if set(commitments.values()) & (lsp.signatures.keys() | client.signatures.keys()):
+        return "the ceremony signed a first commitment for a channel that lives", ""
+    copy = _copy(theirs)
+    wire.post(lsp.name, desks[0].act(name, lambda side: side.offer(amount, payment_hash(2), expiry)))
+    wire.run()
+    leaf = _leaf_on_chain(scene, client, trial)
+    stolen = ChannelActor(theirs.terms, theirs.keys, copy, theirs.limits).own_commitment(place)
+    script = wallet_script(scene.example, name)
+    start = _resting(trial.ledger, script)
+    watcher = ChannelWatcher(mine, trial.ledger, CLAIM_FEE_SAT)
+    thief = ChannelActor(theirs.terms, theirs.keys, copy, theirs.limits)
+    thief.force_close()
+    _block(trial, {"thief": ChannelWatcher(thief, trial.ledger)}, {name: watcher})
+    while mine.channel.status not in OVER:
+        if not _block(trial, {name: watcher}, {}):
+            trial.ledger.advance(scene.depth())
+    home = _after_fee(mine)
+    wanted = sum(home(one.output.amount_sat) for one in stolen.outputs if one.role is not Role.ANCHOR)
+    ends = _resting(trial.ledger, script) - start
+    problem = "" if ends == wanted else f"{name} has {ends} sat, expected {wanted}"
+    shown = (
+        f"leaf at {leaf}; {name} {ends:,} sat, which is all; commitment {stolen.state.number} of {lsp.name} was revoked"
+    )
+    return problem, shown
 
 
 # -- endings -----------------------------------------------------------------------------------------------------------
@@ -406,6 +476,7 @@ def _resting(ledger: KernelLedger, script: bytes) -> int:
     return sum(coin.output.amount for coin in ledger.unspent().values() if coin.output.script == script)
 
 
+_MOVES = "a leaf is replaced under a channel, which moves; what the LSP held before costs it the whole channel"
 _SAYS = {
     "together": "a channel in a leaf closes together, and both ends get their whole satoshis",
     "client": "the client closes alone with payments in flight: each goes to who knows its preimage, else back",

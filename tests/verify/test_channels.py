@@ -35,7 +35,7 @@ def run(tmp_path: Path) -> Example:
 def test_every_ending_gives_each_side_what_it_should(run: Example, clients: int, leaf_k: int) -> None:
     found = run(clients=clients, leaf_k=leaf_k)
     assert [check.detail for check in found.checks if not check.passed] == []
-    endings = [f"channels/{ending.replace(' ', '-')}" for ending in ENDINGS]
+    endings = [f"channels/{ending.replace(' ', '-')}" for ending in ENDINGS] + ["channels/moved"]
     assert [check.id for check in found.checks] == (["channels/pay"] if clients > 1 else []) + endings
     kinds = {verdict.kind for trial in found.trials for verdict in trial.verdicts}
     assert {"commitment", "second stage", "claim", "close"} <= kinds
@@ -53,7 +53,7 @@ def test_a_breach_that_nobody_punishes_is_reported(run: Example, monkeypatch: py
     monkeypatch.setattr(ChannelWatcher, "_revoked", blind)
     found = run(clients=1)
     failed = {check.id for check in found.checks if not check.passed}
-    assert failed == {"channels/client-cheats", "channels/lsp-cheats"}
+    assert failed == {"channels/client-cheats", "channels/lsp-cheats", "channels/moved"}
 
 
 def test_a_payment_that_is_not_claimed_is_reported(run: Example, monkeypatch: pytest.MonkeyPatch) -> None:
