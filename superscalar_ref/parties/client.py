@@ -137,6 +137,18 @@ class ClientActor(Actor):
         self.outbox.messages.extend(self.registrar.letters(self.party, self.archive, self.signatures))
         return self.outbox
 
+        return self.outbox
+
+    def add_tower(self, name: str) -> Outbox:
+        """Rely on one more watchtower: it is handed all that it is to keep, and nothing new counts before it is kept.
+
+        What counts already goes on counting. Live channels hear of it when they are opened again.
+        """
+        self.outbox = Outbox()
+        self.party = replace(self.party, towers={**self.party.towers, name: frozenset()})
+        self.outbox.messages.extend(self.registrar.letters(self.party, self.archive, self.signatures))
+        return self.outbox
+
         if self.desk is not None:
             self.desk.remind()
     def drop_tower(self, name: str) -> Outbox:

@@ -43,6 +43,8 @@ from superscalar_ref.signing.keys import Randomness, SecretKey, system_randomnes
 MEMORY_BLOCKS = 2016
 """For so many blocks the tower remembers what was in them: what is registered later than that, for an output that is
 on chain already, is not found (blocks)."""
+FORGET_AFTER = 144
+"""What is older is dropped once it is so many blocks too old (blocks)."""
 CHAIN = "chain"
 """Who sends blocks."""
 
@@ -108,7 +110,12 @@ class Tower:
     @property
     def height(self) -> int:
         """Height of the last block that it has seen; 0 before the first."""
-        return max(self._blocks, default=0)
+        return next(reversed(self._blocks), 0)
+
+    @property
+    def _oldest(self) -> int:
+        """Height of the oldest block that it remembers; 0 before the first."""
+        return next(iter(self._blocks), 0)
 
     def cases(self, client: str | None = None) -> list[Case]:
         """The outputs that it watches, for one client or for all."""
@@ -243,6 +250,7 @@ class Tower:
         if self._blocks.get(block.height, ("", ""))[0] == name and self.height == block.height:
             return  # Told twice.
         self._undo_from(block.height)
+        # In the order of heights: an older block is never put after a newer one.
         self._blocks[block.height] = (name, previous)
         self.store.put_block(block.height, name, previous)
         for txid, inputs in transactions:
@@ -265,7 +273,8 @@ class Tower:
         self._spends = {place: at for place, at in self._spends.items() if at < height}
 
     def _forget_below(self, height: int) -> None:
-        if min(self._blocks) >= height:
+        # Not for every block: it looks at all that is remembered.
+        if self._oldest > height - FORGET_AFTER:
             return
         self.store.forget_below(height)
         self._blocks = {at: known for at, known in self._blocks.items() if at >= height}
@@ -287,7 +296,7 @@ class Tower:
     def _sight(self, case: Case) -> Sight:
         """Where a case's output is confirmed, and where it is spent."""
         found = self._seen.get(case.outpoint.partition(":")[0])
-        if found is None and case.confirmed != NOT_THERE and case.confirmed < min(self._blocks, default=0):
+        if found is None and case.confirmed != NOT_THERE and case.confirmed < self._oldest:
             found = case.confirmed  # It was in a block that is older than what is remembered.
         return Sight(found, self._spends.get(case.outpoint))
 

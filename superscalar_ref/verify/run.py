@@ -30,6 +30,7 @@ from superscalar_ref.verify.races import race
 from superscalar_ref.verify.refusals import refuse_all
 from superscalar_ref.verify.sales import sell_and_poison
 from superscalar_ref.verify.scene import Progress, Scene, Trial
+from superscalar_ref.verify.towers import guard_while_away
 
 Watch = Callable[[Check], None]
 """Told each check as soon as it is known."""
@@ -73,6 +74,10 @@ def verify(path: Path, progress: Progress, watch: Watch) -> VerifyResult:
         end = live_to_the_end(example, progress)
         keep(end.checks)
         trials.extend(end.trials)
+        if example.parameters.number("states_per_layer") > 1:
+            towers = guard_while_away(scene)
+            keep(towers.checks)
+            trials.extend(towers.trials)
         channels = pay_and_close(scene)
         keep(channels.checks)
         trials.extend(channels.trials)

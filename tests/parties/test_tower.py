@@ -6,12 +6,15 @@ from dataclasses import dataclass
 
 import pytest
 
+from superscalar_ref.parties import tower as towers
 from superscalar_ref.parties.tower import Tower
+from superscalar_ref.parties.wire import Wire
 from superscalar_ref.protocol.blueprint import Locks
+from superscalar_ref.protocol.client import Limits
 from superscalar_ref.protocol.shape import Shape
 from tests.parties.chain_scene import OnChain
 from tests.parties.scene import BALANCE, INBOUND, LSP, STOCK
-from tests.parties.tower_scene import Watched, copied, tower
+from tests.parties.tower_scene import DEPTH, Sky, Watched, copied, tower
 
 BINARY = Shape.of([2])
 LOCKS = Locks(step=3, states=3, to_self_delay=4, end=190, stock_lock_blocks=5)
@@ -188,3 +191,50 @@ def test_a_reorg_takes_the_answer_back_and_it_is_given_again(base: Base) -> None
     story.sky.wait(4)
     done = [case for case in story.sky.towers["T"].cases("c0") if case.status == "settled"]
     assert len(done) == 2, "the funding output and the kickoff's"
+
+
+def test_what_is_on_chain_for_longer_than_it_remembers_blocks_is_still_answered(
+    base: Base, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(towers, "MEMORY_BLOCKS", 2)
+    monkeypatch.setattr(towers, "FORGET_AFTER", 1)
+    story = base.story("T")
+    story.lsp_publishes("kickoff:r@-")
+    for _ in range(LOCKS.step + 1):
+        story.lsp_publishes("state:r@0")
+        one = story.sky.towers["T"]
+        story.sky.towers["T"] = Tower("T", one.store, one.depth)
+    assert len(one.store.blocks()) <= 4
+    assert story.confirmed("state:r@1")
+
+
+def test_thirty_days_away_at_the_real_step() -> None:
+    """4,320 blocks pass; then the LSP plays its oldest states. The tower alone is there."""
+    locks = Locks(step=144, states=4, to_self_delay=144, end=9_000, stock_lock_blocks=1_008)
+    limits = Limits(ceiling=2_016, margin=5, life=60, depth=DEPTH, reaction=100)
+    one = tower()
+    here = OnChain.start(1, BINARY, locks, towers={"T": one}, limits=limits)
+    here.play.update("r")
+    here.play.update("r")
+    here.ledger.advance(4_320)
+    story = Watched(here, Sky(here.ledger, {"T": one}))
+    story.lsp_publishes("kickoff:r@-")
+    here.ledger.advance(143)
+    story.sky.mine()
+    assert story.confirmed("state:r@2"), "two steps before the oldest"
+    assert story.lsp_publishes("state:r@0", "state:r@1") == []
+
+
+def test_a_tower_that_comes_later_is_handed_all_that_counts(base: Base) -> None:
+    play = base.here.play
+    client = play.clients["c1"]
+    late = tower("late")
+    wire = Wire(play.actors, {**play.towers, "late": late})
+    before = client.life
+    wire.post("c1", client.add_tower("late"))
+    wire.run()
+    known = {entry.txid for entry in play.towers["T"].store.entries() if entry.client == "c1"}
+    assert {entry.txid for entry in late.store.entries()} == known
+    assert client.life == before
+    wire.post("c1", client.drop_tower("late"))
+    assert set(client.party.towers) == {"T"}
