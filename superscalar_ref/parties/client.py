@@ -115,11 +115,11 @@ class ClientActor(Actor):
         self.outbox = Outbox()
         try:
             self._take_of_tower(sender, t.decode(raw, sender))
-        except SuperscalarError as error:
-            self._alert(error)
             if self.desk is not None:
                 self.desk.hear(sender, raw)
             self.follow()
+        except SuperscalarError as error:
+            self._alert(error)
         return self.outbox
 
     def _take_of_tower(self, tower: str, message: t.TowerMessage) -> None:
@@ -135,8 +135,8 @@ class ClientActor(Actor):
         self.outbox = Outbox()
         self.registrar.again()
         self.outbox.messages.extend(self.registrar.letters(self.party, self.archive, self.signatures))
-        return self.outbox
-
+        if self.desk is not None:
+            self.desk.remind()
         return self.outbox
 
     def add_tower(self, name: str) -> Outbox:
@@ -149,8 +149,6 @@ class ClientActor(Actor):
         self.outbox.messages.extend(self.registrar.letters(self.party, self.archive, self.signatures))
         return self.outbox
 
-        if self.desk is not None:
-            self.desk.remind()
     def drop_tower(self, name: str) -> Outbox:
         """Rely on this watchtower no more, such as one that does not answer; then go on. Raises ``InputError``."""
         if name not in self.party.towers:
@@ -158,11 +156,11 @@ class ClientActor(Actor):
         self.outbox = Outbox()
         left = {tower: kept for tower, kept in self.party.towers.items() if tower != name}
         self.take_turn(lambda: own_steps(self.tables, replace(self.party, towers=left)))
-        return self.outbox
-
         if self.desk is not None:
             self.desk.drop_tower(name)
         self.follow()
+        return self.outbox
+
     # -- messages ------------------------------------------------------------------------------------------------------
 
     def take_life(self, sender: str, message: m.Message) -> None:
