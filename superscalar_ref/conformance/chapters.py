@@ -255,7 +255,7 @@ def _coverage(_: Source) -> str:
 
 
 def _trace(source: Source) -> str:
-    return table(trace(list(source.tests.values())).requirements, with_tests=False)
+    return table(trace(list(source.tests.values())).requirements, with_code=False)
 
 
 BLOCKS: Mapping[str, Callable[..., str]] = {

@@ -182,19 +182,22 @@ def _read(path: Path) -> str:
         raise InputError(str(path), error.strerror or "cannot be read", "chapters") from error
 
 
-def table(requirements: Sequence[Requirement], with_tests: bool = True) -> str:
-    """The requirements as a Markdown table; an empty cell is a red square."""
-    head = ["requirement", "level", "where", "code", *(["tests"] if with_tests else []), "vectors +", "vectors −"]
+def table(requirements: Sequence[Requirement], with_code: bool = True) -> str:
+    """The requirements as a Markdown table; an empty cell is a red square. Without code it depends on spec/ alone."""
+    head = ["requirement", "level", "where", *(["code", "tests"] if with_code else []), "vectors +", "vectors −"]
     lines = [f"| {' | '.join(head)} |", "|" + " --- |" * len(head)]
     for one in requirements:
         cells = [
             one.id,
             one.level,
             f"`{one.where}`",
-            ", ".join(f"`{name}`" for name in one.code),
-            *([", ".join(f"`{name}`" for name in one.tests)] if with_tests else []),
+            *([_names(one.code), _names(one.tests)] if with_code else []),
             str(one.positive or ""),
             str(one.negative or ""),
         ]
         lines.append(f"| {' | '.join(cell or '🟥' for cell in cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def _names(files: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in files)
