@@ -92,6 +92,8 @@ class Stop:
     """Clients who play without coins."""
     parts: tuple[tuple[frozenset[str], int], ...] = ()
     """For the LSP: templates that count together, and what it is owed of them (units)."""
+    idle_until: int = 0
+    """The height from which on a party begins, when that is later than its own deadline at first."""
 
 
 class Leaf:
@@ -351,6 +353,8 @@ class Leaf:
         for hero, balances in (("A", (START, 8, 9)), (LSP, (START, 2, 1))):
             yield from self._stops(hero, balances)
         yield from self._restarted((START, 8, 9))
+        if self.plot.life == "extended":
+            yield from self._extended()
 
     def _stops(self, hero: str, balances: tuple[int, ...]) -> Iterator[Stop]:
         """An update of the leaf that gives ``hero`` more, stopped after each step of its ceremony."""
@@ -391,11 +395,13 @@ class Leaf:
                 sure = min(balance, CAPACITY + LITTLE // 2)
                 yield Stop(OLD, tuple(story), catalog, complete, {hero: sure}, {}, poor=frozenset({hero}))
 
-    def _version_parts(self, catalog: Mapping[str, Template], side: int) -> Iterator[tuple[frozenset[str], int]]:
-        """For the LSP: A's channel, and the shared stock, in whichever version confirms."""
-        for number, owed in ((0, side), (3, LITTLE)):
-            below = [self._below(catalog, Outpoint(f"state:r@{index}", number)) for index in (0, 1)]
-            yield below[0] | below[1], owed
+    def _version_parts(
+        self, catalog: Mapping[str, Template], side: int, stock: int = LITTLE
+    ) -> Iterator[tuple[frozenset[str], int]]:
+        """For the LSP: A's channel, and the shared stock, in whichever version confirms (units)."""
+        states = [name for name, template in catalog.items() if template.kind is Kind.STATE]
+        for number, owed in ((0, side), (3, stock)):
+            yield frozenset().union(*(self._below(catalog, Outpoint(name, number)) for name in states)), owed
 
     def _poison(self, old: Blueprint) -> dict[str, Template]:
         """The poison of the old version's outputs, of those that the design poisons."""
@@ -435,7 +441,27 @@ class Leaf:
             "an update gives A more, with index 1",
             f"another gives A more still, with index {index} on the same output",
         )
-        yield Stop(UPDATED, story, catalog, frozenset(catalog), {"A": balances[2]}, {})
+        parts = tuple(self._version_parts(catalog, CAPACITY + 2 - balances[2], LITTLE - 2))
+        yield Stop(UPDATED, story, catalog, frozenset(catalog), {"A": balances[2], LSP: 0}, {}, parts=parts)
+
+    def _extended(self) -> Iterator[Stop]:
+        """A wrong design: the next version is signed with a later end, and everybody counts on that (Q-TIME-4)."""
+        old = self.version(0, START, LITTLE)
+        end = self.terms.locks.end
+        later = replace(self.terms, locks=replace(self.terms.locks, end=2 * end))
+        new = build(later, {**fresh_versions(self.tree), "r": 1}, old.contents).templates
+        moved = {
+            f"{name}~2": replace(template, name=f"{name}~2")
+            for name, template in new.items()
+            if template.kind is Kind.ALTERNATE and name in old.templates
+        }
+        catalog = {**old.templates, **{n: t for n, t in new.items() if n not in old.templates}, **moved}
+        story = (
+            "everybody signs the first version, and the funding is in block 0",
+            f"an update signs the same balances anew, with the end at {2 * end} instead of {end}",
+        )
+        parts = tuple(self._version_parts(catalog, CAPACITY - START))
+        yield Stop(UPDATED, story, catalog, frozenset(catalog), {LSP: 0}, {}, parts=parts, idle_until=end + 1)
 
     def _again(self, templates: Mapping[str, Template]) -> dict[str, Template]:
         """The same transactions under other names, from the state on."""
@@ -487,7 +513,10 @@ class Leaf:
             exit_absence=number["lsp_absence_blocks" if lsp else "exit_absence_blocks"],
             confirmation=number["confirmation_blocks"],
             coins={Outpoint(FUNDING, 0): 0},
-            idle_until=number["active_blocks"] + number["dying_blocks" if lsp else "signing_absence_blocks"],
+            idle_until=max(
+                stop.idle_until,
+                number["active_blocks"] + number["dying_blocks" if lsp else "signing_absence_blocks"],
+            ),
             punctual=not lsp,
         )
 

@@ -25,6 +25,7 @@ OPTIONS: dict[str, tuple[object, ...]] = {
     "records": ("kept", "lost"),
     "poison": ("after", "with", "before", "stock", "links", "none"),
     "counters": ("grow", "restart"),
+    "life": ("fixed", "extended"),
 }
 """What a variant may say under ``[options]``, beside its patches: the values of each; none: any text."""
 LOSSES = ("theft", "ransom")
@@ -99,6 +100,7 @@ def changed(design: Design, variant: Variant) -> tuple[Design, tuple[str, ...]]:
         records=str(options.get("records", "kept")),
         poison=str(options.get("poison", "after")),
         counters=str(options.get("counters", "grow")),
+        life=str(options.get("life", "fixed")),
     )
     specification = apply_variant(design.specification, variant)
     before = design.specification.parameters

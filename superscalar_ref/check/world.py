@@ -45,6 +45,8 @@ class Plot:
     """When the poison of a version is signed, and of what (D-10): with, before, stock, links, none."""
     counters: str = "grow"
     """restart: an update may begin at index 0 again, on the same output."""
+    life: str = "fixed"
+    """extended: an update may sign a later end, on the same output."""
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ def test_the_design_keeps_everybodys_money() -> None:
     assert [verdict.property for verdict in verdicts] == list(PROPERTIES)
     assert all(verdict.holds and verdict.trace is None for verdict in verdicts)
     assert all(verdict.examples for verdict in verdicts)
-    assert [verdict.cases for verdict in verdicts] == [10, 15, 1, 1]
+    assert [verdict.cases for verdict in verdicts] == [10, 15, 1, 3]
 
 
 def test_the_table_decides_what_is_sold() -> None:
@@ -76,6 +76,7 @@ LOSSES = {
     "V-POISON-STOCK-ONLY": ("A", 2),
     "V-POISON-NONE": ("A", 4),
     "V-COUNTERS-RESTARTED": ("A", 1),
+    "V-LIFE-EXTENDED": ("L", 6),
 }
 
 

@@ -537,3 +537,16 @@ def test_any_letter_may_be_lost() -> None:
         retried(play)
         assert len(links(play, "c0", "c0")) == len(links(play, "c1", "c1")) == 1, number
         check_sales(play)
+
+
+def test_a_leaf_whose_counter_is_used_up_sells_and_closes_all_the_same() -> None:
+    """Only what would need another index is refused (Q-DW-3)."""
+    play = active().update("r").update("r")
+    with pytest.raises(Refused, match="INDEX_LEFT"):
+        play.lsp.update("r", {})
+    buy(buy(play, "c0"), "c1")
+    assert len(links(play, "c0", "c0")) == 2
+    check_sales(play)
+    play.close()
+    assert play.lsp.life.status == "close_published"
+    assert not play.wire.alerts

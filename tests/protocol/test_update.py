@@ -1,11 +1,13 @@
-"""What is shown of an update is what the parties sign; siblings' counters are independent; money stays below its node."""
+"""What is shown of an update is what the parties sign; counters of siblings are independent; money stays below."""
 
 from __future__ import annotations
 
 import pytest
 
-from superscalar_ref.errors import InputError, ProtocolError
+from superscalar_ref.errors import InputError, ProtocolError, Refused
+from superscalar_ref.machine.types import Event
 from superscalar_ref.protocol.odometer import Odometer
+from superscalar_ref.protocol.participant import machines
 from superscalar_ref.protocol.shape import Shape
 from superscalar_ref.protocol.transaction import Kind
 from superscalar_ref.protocol.update import Move, moved, work_out
@@ -106,3 +108,19 @@ def test_what_does_not_fit_is_refused() -> None:
     ):
         with pytest.raises(InputError, match=says):
             work_out(terms, lsp.odometer, lsp.counted, node, [move])
+
+
+def test_no_table_takes_an_extension_of_the_life() -> None:
+    """Nor does the end change with an update: it is in the terms, which no version can change (Q-TIME-4)."""
+    play = factory()
+    for actor in (play.lsp, play.clients["c0"]):
+        known = actor.party
+        with pytest.raises(Refused, match="OUT_OF_TURN"):
+            actor.live(Event.of("refresh", LSP))
+        assert actor.party == known
+    for table in (machines().factory.table, machines().client.table, machines().stock.table):
+        assert not any("refresh" in event or "extend" in event for event in table.events)
+    before = play.lsp.factory.terms.locks.end
+    play.update("r")
+    ends = {one.lock_time for actor in play.actors.values() for one in actor.factory.templates.values()}
+    assert ends == {0, before}
