@@ -11,7 +11,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,7 @@ SCENARIOS = {
     "lsp-vanishes": "the LSP is shut down: all clients of its factories leave, with nothing from it",
     "reorgs": "a funding, each part of an exit, and a close are taken back, at each depth up to the bound",
     "ladder": "days of a ladder: each day one transaction closes a factory, funds the next and pays who leaves",
+    "presence": "who must be online: a client that looks in time or too late, or never comes back",
 }
 BLOCKS_A_DAY = 144
 
@@ -59,8 +60,27 @@ def run(args: argparse.Namespace) -> int:
     if args.name not in SCENARIOS:
         given = "is missing" if args.name is None else f"'{args.name}' is not one"
         raise InputError("NAME", f"{given}; there is {', '.join(SCENARIOS)}", "scenario --list")
-    play = {"lsp-vanishes": _lsp_vanishes, "reorgs": _reorgs, "ladder": _ladder}
+    play = {"lsp-vanishes": _lsp_vanishes, "reorgs": _reorgs, "ladder": _ladder, "presence": _presence}
     return play[str(args.name)](args)
+
+
+def _presence(args: argparse.Namespace) -> int:
+    """Every row, in a factory of one client with short locks."""
+    from superscalar_ref.scenario.presence import rows  # noqa: PLC0415
+    from superscalar_ref.scenario.settings import short_plan  # noqa: PLC0415
+
+    plan = short_plan()
+    bad = 0
+    for what, play, whole in rows(replace(plan, locks=replace(plan.locks, step=5, to_self_delay=6, end=150))):
+        seen = play()
+        bad += seen.whole is not whole
+        if args.json:
+            print(json.dumps({"what": what, **asdict(seen), "whole": seen.whole, "expected": whole}))
+        else:
+            word = "is paid" if seen.whole else "LOSES"
+            off = "" if seen.whole is whole else " (NOT AS EXPECTED)"
+            print(f"{what}: owed {seen.owed:,} sat, has {seen.has:,} sat: {word}{off}")
+    return 1 if bad else 0
 
 
 def _ladder(args: argparse.Namespace) -> int:
