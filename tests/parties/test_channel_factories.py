@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 
 import pytest
@@ -253,3 +253,20 @@ def test_a_dying_factory_takes_no_payment() -> None:
     with pytest.raises(ProtocolError, match="no expiry is accepted"):
         mine.offer(1_000_000, hashed(1), mine.limits.latest())
     assert not mine.channel.htlcs
+
+
+@pytest.mark.parametrize(("dying", "says"), [(True, "no expiry is accepted"), (False, "is the latest")])
+def test_a_payment_that_would_outlive_its_factory_is_given_back_by_whoever_it_is_for(dying: bool, says: str) -> None:
+    """The LSP does not look at the limits: the payee does, says what it would take, and nothing is lost."""
+    world = World.start()
+    mine, theirs = world.sides["ann"]
+    mine.answer = answer_with(1)
+    latest = mine.limits.latest()
+    theirs.limits = replace(theirs.limits, end=theirs.limits.end + 300)
+    if dying:
+        mine.height = latest - mine.limits.exit_blocks - mine.limits.margin_blocks + 1
+    before = mine.channel.balance_msat
+    theirs.offer(1_000_000, hashed(1), latest + (0 if dying else 1))
+    world.run()
+    assert mine.channel.balance_msat == before and not mine.channel.htlcs and not theirs.channel.htlcs
+    assert says in mine.reasons["0"]
