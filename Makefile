@@ -9,7 +9,7 @@ ARGS ?=
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help verify test lint bench diagrams vectors check-generated clean
+.PHONY: help verify test lint bench fuzz mutate diagrams vectors check-generated clean
 .DELETE_ON_ERROR:
 
 help:
@@ -17,6 +17,7 @@ help:
 	@echo 'make test             all tests; ARGS="-k word" for some'
 	@echo 'make lint             style, types, layers'
 	@echo 'make bench            measurements, as ratios within one run'
+	@echo 'make fuzz             lives of factories for hours, until you stop it; what goes wrong is in build/fuzz/failures'
 	@echo 'make mutate           every single fault of the tables, and who notices it; stop it and go on as you like (hours)'
 	@echo 'make diagrams         draw the state machines into diagrams/'
 	@echo 'make vectors          make the test vectors, and what is generated in spec/chapters'
@@ -39,6 +40,9 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python bench/run.py $(ARGS)
+
+fuzz: $(READY)
+	$(BIN)/python -m tests.lifecycle.fuzz $(ARGS)
 
 mutate: $(READY)
 	@mkdir -p build

@@ -9,10 +9,19 @@ from typing import Any
 from superscalar_ref.bitcoin.sighash import taproot_sighash
 from superscalar_ref.bitcoin.transaction import Transaction, TxOutput, with_witness
 from superscalar_ref.errors import InputError, Refused
-from superscalar_ref.machine.types import Action, Event
+from superscalar_ref.machine.step import chosen, refusal
+from superscalar_ref.machine.types import Action, Event, Value
 from superscalar_ref.parties import messages as m
 from superscalar_ref.parties.actor import Actor, Identity, Outbox
-from superscalar_ref.parties.archive import Archive, CloseRecord, FactoryRecord, Planned, SaleRecord, VersionRecord
+from superscalar_ref.parties.archive import (
+    Archive,
+    CloseRecord,
+    FactoryRecord,
+    Planned,
+    PlannedSale,
+    SaleRecord,
+    VersionRecord,
+)
 from superscalar_ref.parties.store import Store
 from superscalar_ref.parties.terms import digest_of, keys_form, points_form, points_of
 from superscalar_ref.protocol.blueprint import (
@@ -30,7 +39,7 @@ from superscalar_ref.protocol.chain_links import cut_through
 from superscalar_ref.protocol.deadline import Lead
 from superscalar_ref.protocol.factory import Factory
 from superscalar_ref.protocol.odometer import Odometer
-from superscalar_ref.protocol.participant import Machines, Participant, Signer, live
+from superscalar_ref.protocol.participant import Machines, Participant, Signer, live, stock_machine
 from superscalar_ref.protocol.shape import Node, NodeKind, Shape, Tree, grow
 from superscalar_ref.protocol.stock import Stock, fallback
 from superscalar_ref.realise.book import PartyKeys
@@ -244,16 +253,22 @@ class LspActor(Actor):
             # Before a point is made for a sale that the table refuses.
             self.deal(str(base), Event.of("sell", self.name))
         check_public_key(bytes.fromhex(request.commitment_point), f"commitment point of {buyer}")
-        own = self.new_commitment_point(buyer)
-        points = {record.sale.commitment(buyer): request.commitment_point, record.sale.commitment(self.name): own}
-        planned = self.factory.plan_sale(replace(record, points=points))
         online = frozenset(self.offer.balances) - self.away
         above = [node.path for node in self.tree.path_to(buyer) if node.has_counter]
         newest = all(self.odometer.index(path) == self.counted_blueprint().versions[path] for path in above)
         dying_at = self.life.funded_at + self.life.active_blocks
-        self.sale_offered(
-            self.sale_event("sell", self.name, planned, online=online, dying_at=dying_at, newest=newest), planned
-        )
+
+        def offer(own: str) -> tuple[Event, PlannedSale]:
+            points = {record.sale.commitment(buyer): request.commitment_point, record.sale.commitment(self.name): own}
+            planned = self.factory.plan_sale(replace(record, points=points))
+            more: dict[str, Value] = {"online": online, "dying_at": dying_at, "newest": newest}
+            return self.sale_event("sell", self.name, planned, **more), planned
+
+        # The buyer's point stands in for one of the LSP's: none is made for a sale that cannot be offered.
+        tried, _ = offer(request.commitment_point)
+        if chosen(stock_machine(), stock, tried) is None:
+            raise refusal(stock_machine(), stock, tried)
+        self.sale_offered(*offer(self.new_commitment_point(buyer)))
         return self.outbox
 
     @staticmethod

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from hypothesis import HealthCheck, note, settings
+from collections import Counter
+
+from hypothesis import HealthCheck, currently_in_test_context, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -12,8 +14,8 @@ from tests.lifecycle.stores import FAULTS
 from tests.lifecycle.story import TROUBLES, Fault, Story, Troubles, kind_of
 from tests.parties.scene import LSP
 
-EXAMPLES = {"dev": 12, "ci": 20, "nightly": 2_000}
-STEPS = {"dev": 20, "ci": 20, "nightly": 60}
+EXAMPLES = {"dev": 12, "ci": 20, "nightly": 2_000, "fuzz": 100}
+STEPS = {"dev": 20, "ci": 20, "nightly": 60, "fuzz": 60}
 BEGINNINGS = ("active", "trouble", "active", "trouble", "mail on its way")
 
 anything = st.integers(0, 40)
@@ -35,6 +37,10 @@ def story_settings() -> settings:
         stateful_step_count=STEPS.get(profile, STEPS["dev"]),
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
     )
+
+
+TOLD: Counter[str] = Counter()
+"""What all stories of this process did."""
 
 
 class Life(RuleBasedStateMachine):
@@ -61,7 +67,8 @@ class Life(RuleBasedStateMachine):
         self, plan: Plan, beginning: str, troubles: Troubles, eager: bool, updates: list[tuple[int, tuple[int, ...]]]
     ) -> None:
         """A factory, some of whose life may have passed."""
-        story = self.story = Story(plan, note)
+        # A script in cases/ runs without hypothesis: what goes wrong tells its whole story itself.
+        story = self.story = Story(plan, note if currently_in_test_context() else lambda line: None)
         story.lsp_does("invite")
         if beginning == "mail on its way":
             story.mail(5 * plan.clients, troubles)
@@ -83,6 +90,8 @@ class Life(RuleBasedStateMachine):
         try:
             self.story.finish()
         finally:
+            TOLD.update(self.story.counts)
+            TOLD["stories"] += 1
             self.story.close()
 
     @invariant()
@@ -198,6 +207,13 @@ class Life(RuleBasedStateMachine):
         """The LSP wants a new version of a node; some of the mail about it arrives at once."""
         self.told.update(number, shifts)
         self.told.mail(count, troubles)
+
+    @precondition(lambda self: self.told.scene.lsp.life.status == "active")
+    @rule(number=anything, capacity=st.sampled_from([5_000, 1_000, 15_000]), troubles=troubles, count=anything)
+    def purchase(self, number: int, capacity: int, troubles: Troubles, count: int) -> None:
+        """A client wants a channel from the stock; some of the mail about it arrives."""
+        self.told.buy(self.client(number), capacity)
+        self.told.mail(5 * count, troubles)
 
     @precondition(lambda self: self.told.scene.lsp.life.status == "active")
     @rule(number=anything, less=st.sampled_from([1, 500, 20_000]))

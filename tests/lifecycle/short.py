@@ -62,4 +62,14 @@ def asked_for_less() -> None:
         story.finish()
 
 
-SHORT: tuple[Callable[[], None], ...] = (in_a_hurry, updated_twice, asked_for_less)
+def bought_from_stock() -> None:
+    """A client buys twice from the stock; then everybody leaves."""
+    with active(PAIR) as story:
+        for capacity in (5_000, 4_000):
+            story.buy("A", capacity)
+            story.mail()
+            story.check()
+        story.finish()
+
+
+SHORT: tuple[Callable[[], None], ...] = (in_a_hurry, updated_twice, asked_for_less, bought_from_stock)

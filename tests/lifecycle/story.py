@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,6 +79,8 @@ class Story:
     """How often the chain has changed."""
     tape: list[Letter] = field(default_factory=list)
     watchers: dict[str, Watcher] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
+    """What was done: letters, starts, blocks, transactions (judged by Core's code), reorgs, sales, exits tried."""
     _stores: dict[str, StoryStore] = field(default_factory=dict)
     _nonces: dict[str, Use] = field(default_factory=dict)
     _uses: dict[Use, str] = field(default_factory=dict)
@@ -149,6 +152,7 @@ class Story:
 
     def restart(self, name: str) -> None:
         """The process of a party ends, and starts again from its store."""
+        self.counts["restarts"] += 1
         self.scene.restart(name)
         self._born(name)
         self.look(name)
@@ -195,6 +199,7 @@ class Story:
 
     def deliver(self, letter: Letter, fault: Fault | None = None) -> Outbox:
         """A letter arrives; ``fault``: (commits, what happens at the next one, whether what was ready leaves)."""
+        self.counts["letters"] += 1
         store = self._stores[letter.to]
         if fault is not None:
             store.arm(fault[0], fault[1])
@@ -263,8 +268,9 @@ class Story:
         nodes = [node for node in lsp.tree.nodes() if node.has_counter]
         node = nodes[number % len(nodes)]
         changed: dict[str, LeafContents] = {}
+        standing = lsp.standing_contents()
         for leaf in leaves_below(node):
-            changed[leaf.path] = self._shifted(leaf.path, lsp.counted[leaf.path], shifts)
+            changed[leaf.path] = self._shifted(leaf.path, standing[leaf.path], shifts)
         what = f"({lsp.life.status}): proposes version of {node.path} with {shifts} for {node.clients}"
         self.act(LSP, what, lambda _: lsp.update(node.path, changed))
 
@@ -286,6 +292,16 @@ class Story:
             stocks[group] -= bought
             channels.append(Channel(channel.client, channel.to_client + own + bought, channel.to_lsp - own))
         return LeafContents(tuple(channels), tuple(stocks))
+
+    def buy(self, name: str, capacity: int) -> None:
+        """A client asks for a channel from the stock that it shares (sat)."""
+
+        def step(actor: Actor) -> Outbox:
+            assert isinstance(actor, ClientActor)
+            return actor.buy(capacity, 2_000)
+
+        self.counts["sales asked"] += 1
+        self.act(name, f"wants to buy a channel of {capacity} sat", step)
 
     def exit(self, name: str) -> None:
         """A client starts to leave by itself."""
@@ -336,6 +352,7 @@ class Story:
                 raws.append(raw)
         self._conserved(block)
         self.ledger.mine(raws)
+        self.counts.update(blocks=1, transactions=len(raws))
         self.tips += 1
         self.blocks.append(block)
         for one in block:
@@ -383,6 +400,7 @@ class Story:
             same = True
         branch = [[one.transaction.serialized for one in block] for block in undone] if same else []
         self.ledger.reorg(depth, branch)
+        self.counts["reorgs"] += 1
         self.tips += 1
         del self.blocks[-depth:]
         self.blocks.extend([*undone, []] if same else [[] for _ in range(depth + 1)])
@@ -519,6 +537,7 @@ class Story:
             store.close()
             if on_core:
                 ledger.close()
+        self.counts["exits tried"] += 1
         problem = left.problem()
         if problem:
             who = "alone" if foe is None else "against a hostile LSP"

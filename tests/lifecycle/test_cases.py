@@ -1,8 +1,12 @@
-"""Short stories that once went wrong."""
+"""Short stories that once went wrong: told by hand, or found by ``make fuzz`` and kept as a script in ``cases/``."""
 
 from __future__ import annotations
 
+import runpy
 from dataclasses import replace
+from pathlib import Path
+
+import pytest
 
 from superscalar_ref.parties.wire import Letter
 from tests.lifecycle.short import PAIR, active
@@ -60,3 +64,8 @@ def test_a_client_whose_word_was_lost_is_asked_with_a_point_of_its_own_again() -
         story.update(0, (0,))
         story.finish()
         assert story.scene.clients["A"].life.owed == 25_000
+
+
+@pytest.mark.parametrize("script", sorted((Path(__file__).parent / "cases").glob("*.py")), ids=lambda path: path.stem)
+def test_a_case_that_was_found_stays_well(script: Path) -> None:
+    runpy.run_path(str(script))
