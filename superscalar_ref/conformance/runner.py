@@ -92,7 +92,10 @@ class SubprocessRunner:
     """An adapter as a long-lived child: JSON Lines on its standard input and output, in lock step."""
 
     def __init__(self, command: str | Sequence[str], timeout_seconds: float = 10.0) -> None:
-        self._command = shlex.split(command) if isinstance(command, str) else list(command)
+        try:
+            self._command = shlex.split(command) if isinstance(command, str) else list(command)
+        except ValueError as error:
+            raise InputError("--adapter", str(error).lower(), "adapter") from error
         if not self._command:
             raise InputError("--adapter", "names no program", "adapter")
         self._timeout = timeout_seconds

@@ -225,7 +225,7 @@ def test_a_fault_is_a_verdict_and_the_run_goes_on(
 
 
 def test_an_adapter_that_cannot_be_started_or_says_nothing_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    for command in ("/no/such/program", "true", "cat", "   "):
+    for command in ("/no/such/program", "true", "cat", "   ", "an 'open quote"):
         assert cli.main(["conform", "--adapter", command, "--layer", "L0"]) == 2
         assert capsys.readouterr().err.count("\n") == 1
 
