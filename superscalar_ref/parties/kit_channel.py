@@ -22,10 +22,21 @@ def live_channel(client: ClientActor) -> ChannelActor | None:
     name = f"{client.factory.record.terms.factory}/{client.name}"
     if client.store.document(f"channel/{name}/state") is None:
         return None
-    terms = leaf_terms(client, client.name, client.counted, lsp_reserve_sat=0, close_fee_sat=0)
+    # It began in the version under whose name it was opened; since then it may have moved (D-15).
+    label = client.store.document(f"channel/{name}/label") or client.counted
+    terms = leaf_terms(client, client.name, label, lsp_reserve_sat=0, close_fee_sat=0)
     keys = ChannelKeys(client.key, client.identity.channel(client.name))
     limits = HtlcLimits(0, 0, client.factory.terms.locks.end, 0)
     return ChannelActor(terms, keys, client.store, limits, depth=client.life.limits.depth)
+
+
+def moved_names(client: ClientActor) -> frozenset[str]:
+    """The name of the live channel's own commitment on the output of the counted version, if it holds one (D-15)."""
+    live = live_channel(client)
+    if live is None or live.own is None:
+        return frozenset()
+    place, names = client.factory.channel_place(client.counted, client.name)
+    return frozenset({names[client.name]}) if place in live.own.signatures else frozenset()
 
 
 def static_payment(client: ClientActor, transaction: Transaction) -> Transaction | None:

@@ -144,8 +144,9 @@ class _Exit:
 
     def _live_due(self, live: ChannelWatcher) -> list[tuple[str, Transaction]]:
         side = live.side
-        txid, vout = side.terms.outpoint.split(":")
-        open_on_chain = OutPoint(txid_bytes(txid), int(vout)) in self.ledger.unspent()
+        places = [outpoint.split(":") for outpoint in side.channel.outpoints]
+        unspent = self.ledger.unspent()
+        open_on_chain = any(OutPoint(txid_bytes(txid), int(vout)) in unspent for txid, vout in places)
         may_close = Kind.COMMITMENT in self.client.may_publish
         if open_on_chain and may_close and side.channel.status not in (*_OVER, *_CLOSING):
             side.force_close()

@@ -8,6 +8,9 @@ from superscalar_ref.errors import ProtocolError, Refused
 from superscalar_ref.parties import messages as m
 from superscalar_ref.parties.archive import CloseRecord
 from superscalar_ref.parties.channel_actor import ChannelActor
+from superscalar_ref.parties.kit import export
+from superscalar_ref.parties.kit_check import check_kit
+from superscalar_ref.parties.kit_exit import exit_by_kit
 from superscalar_ref.protocol.transaction import Kind
 from tests.parties.channel_home import Home, acceptable, snapshot
 from tests.parties.channel_scene import hashed, preimage
@@ -255,3 +258,14 @@ def test_a_factory_closes_by_the_balances_of_its_channels_and_never_beside_a_pay
     assert (home.rest("ann"), home.rest("bob")) == (BALANCE + 5_000 - 2_001, BALANCE)
     with pytest.raises(ProtocolError, match="no channel goes on"):
         home.desks["ann"].act("ann", lambda side: side.resume())
+
+
+def test_a_kit_of_a_client_whose_channel_has_moved_gets_out_with_its_newest_balance() -> None:
+    home = Home.start()
+    home.pay("ann", 2_000_000).update(home.leaf()).pay(LSP, 5_000_000)
+    kit = export(home.scene.clients["ann"])
+    report = check_kit(kit)
+    assert (report.complete, report.owed_sat) == (True, BALANCE + 3_000), report.faults
+    story = exit_by_kit(kit, home.ledger, vouched=True)
+    assert story.status == "swept", story
+    assert story.received_sat == BALANCE + 3_000 - story.steps[-1].fee_sat
