@@ -16,7 +16,11 @@ from superscalar_ref.errors import ChainError
 from superscalar_ref.parties.actor import Outbox
 from superscalar_ref.parties.lsp import LspActor
 from superscalar_ref.report.result import VerifyResult
+from superscalar_ref.verify import run as runs
+from superscalar_ref.verify.end import End, live_to_the_end
+from superscalar_ref.verify.example import load_example
 from superscalar_ref.verify.run import verify
+from superscalar_ref.verify.sales import Sales, sell_and_poison
 
 CLIENTS = ("ann", "ben", "cat", "dan", "eve")
 
@@ -40,6 +44,20 @@ def example(
         encoding="utf-8",
     )
     return path
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[Sales, End]:
+    """The two scenarios that bring a shape of their own: they are the same whatever the example's shape is."""
+    path = example(tmp_path_factory.mktemp("once"), "[2]", 2)
+    return tuple(play(load_example(path), lambda words: None) for play in (sell_and_poison, live_to_the_end))  # type: ignore[return-value]
+
+
+@pytest.fixture(autouse=True)
+def once(played: tuple[Sales, End], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every run of this file shares them."""
+    monkeypatch.setattr(runs, "sell_and_poison", lambda chosen, progress: played[0])
+    monkeypatch.setattr(runs, "live_to_the_end", lambda chosen, progress: played[1])
 
 
 def run(path: Path) -> VerifyResult:
