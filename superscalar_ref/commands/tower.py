@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from superscalar_ref.parties.tower import Purse, Tower
 
 
+MOST_LETTERS = 200
+"""A name is no longer."""
+
+
 @dataclass(frozen=True)
 class _Line:
     """One line of input."""
@@ -71,7 +75,8 @@ def run(args: argparse.Namespace) -> int:
     purse = _purse(args.purse) if args.purse else None
     tower = Tower(args.name, TowerStore(args.db), depth, purse)
     try:
-        serve(tower, sys.stdin)
+        # Whatever bytes come: a line that is no UTF-8 is a bad line like others.
+        serve(tower, (line.decode("utf-8", "surrogateescape") for line in sys.stdin.buffer))
     finally:
         tower.store.close()
     return 0
@@ -100,9 +105,9 @@ def _read(line: str, number: int) -> _Line:
         form = strict_json(line.encode("utf-8", "surrogateescape"))
     except (ValueError, RecursionError) as error:
         raise MessageError(place, f"no JSON object: {error}", "message-form") from error
-    if not isinstance(form, dict) or not isinstance(form.get("from"), str) or not form["from"]:
+    sender = form.pop("from", None) if isinstance(form, dict) else None
+    if not isinstance(sender, str) or not 1 <= len(sender) <= MOST_LETTERS or not sender.isprintable():
         raise MessageError(place, "does not say who it is from", "message-form")
-    sender = form.pop("from")
     return _Line(sender, json.dumps(form).encode())
 
 

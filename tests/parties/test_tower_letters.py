@@ -297,6 +297,7 @@ def command(path: Path, lines: list[str], *more: str) -> tuple[list[dict[str, ob
         input="\n".join(lines),
         capture_output=True,
         text=True,
+        errors="surrogateescape",
         check=False,
         cwd=Path(__file__).parents[2],
     )
@@ -313,10 +314,18 @@ def test_the_process_answers_a_kickoff_after_a_restart(tmp_path: Path) -> None:
     path = tmp_path / "tower.sqlite"
     blocks = [json.dumps({"from": "chain", **json.loads(raw)}) for raw in blocks_of(here.ledger.raw_blocks())]
     register = line("c0", t.Register((form(play, "state:r@0"), form(play, "alternate:kickoff:r@-#0"))))
-    said_, complaints, code = command(path, ["not JSON", *blocks, "{}", '{"from": "c0"}', register], "--depth", "3")
+    bad = [
+        "{}",
+        '{"from": "c0"}',
+        '{"from": "\\ud800", "message": "ask_health", "body": {}}',
+        '{"from": ["c0"]}',
+        "\udcff",
+    ]
+    said_, complaints, code = command(path, ["not JSON", *blocks, *bad, register], "--depth", "3")
     assert code == 0
     assert [one.get("message") for one in said_] == ["registered"]
-    assert [one.split(":")[0] for one in complaints] == ["line 1", f"line {len(blocks) + 2}", f"line {len(blocks) + 3}"]
+    first = len(blocks) + 2
+    assert [one.split(":")[0] for one in complaints] == ["line 1", *(f"line {first + n}" for n in range(len(bad)))]
     here.publish(LSP, "kickoff:r@-")
     here.ledger.advance(3)
     later = blocks_of(here.ledger.raw_blocks()[len(blocks) :], first=len(blocks) + 1)
