@@ -186,10 +186,14 @@ def explore(
         (Lived(host, host), _LspMoves(factory), _FINAL_LSP),
     )
     every = []
+    reached: set[str] = set()
     for start, moves, final in lives:
-        every.append(_search(start, moves, final, until, meter))
+        every.append(_search(start, moves, final, until, meter, reached))
         if until & every[-1].broken.keys():
             break
+    if not {state.name for machine in (client, factory) for state in machine.table.states} <= reached:
+        for found in every:
+            found.seen.pop(ENDS, None)
     return Ceremonies(
         sum(found.states for found in every),
         sum(found.edges for found in every),
@@ -227,7 +231,9 @@ def _search(
     final: frozenset[str],
     until: frozenset[str],
     meter: Meter | None,
+    reached: set[str],
 ) -> Ceremonies:
+    """Search one life; ``reached`` gains the states of it that are reached."""
     numbers = {start: 0}
     queue = [start]
     ways: list[tuple[int, str]] = [(-1, "")]
@@ -267,6 +273,7 @@ def _search(
             broken[ENDS] = stuck
     if meter is not None:
         meter.add(len(queue), edges, max(depths))
+    reached |= {scene.life.status for scene in queue}
 
     def story(place: int) -> tuple[str, ...]:
         # Told from its end: what is wrong comes last.

@@ -111,6 +111,15 @@ def test_a_crash_between_two_effects_is_missed(design: Design, identity: str, ef
     assert "forg" in way[-1]
 
 
+def test_a_state_that_nobody_reaches_is_missed(design: Design) -> None:
+    (removal,) = [one for one in removals(design, "FAC-16") if one.says == "without FAC-16"]
+    assert removal.design is not None
+    tables = removal.design.tables()
+    found = lives.explore(tables.client, tables.factory)
+    assert found.broken == {}
+    assert lives.ENDS not in found.seen
+
+
 def test_what_no_search_misses_is_named_with_the_test_that_does(design: Design) -> None:
     from pathlib import Path
 
@@ -125,5 +134,6 @@ def test_what_no_search_misses_is_named_with_the_test_that_does(design: Design) 
                 said = unnoticed(design, name)
                 assert said, name
                 assert (root / said.rsplit(" ", 1)[1].rstrip(".")).is_file()
-    assert "lost, doubled or late" in unnoticed(design, "nonce_is_first")
+    assert "need not: give up" in unnoticed(design, "FAC-15")
+    assert "no poison to sign" in unnoticed(design, "only_superseded")
     assert unnoticed(design, "NOWHERE-1") == ""
