@@ -189,6 +189,55 @@ function build({ version, lock_time, inputs, outputs }) {
   const bytes = serialise(tx);
   return { transaction: hex(bytes), txid: txid(bytes), spent, sighashes: tx.inputs.map((_, n) => sighash(tx, spent, n, 0, null)) };
 }
+// ---- commitments: BOLT 3's keys, the scripts of zero-fee taproot channels ---------------------------------------------
+
+const push = (bytes) => Buffer.concat([Buffer.from([bytes.length]), bytes]);
+const x = (point) => bytes32(point[0]);
+function lockLeaf(key, blocks, opcode) {
+  return Buffer.concat([push(key), Buffer.from([0xad]), number(blocks), Buffer.from([opcode])]);
+}
+function htlcTree(htlc, holder, other) { // the timeout leaf, then the success leaf
+  const hash = push(createHash("ripemd160").update(octets(htlc.payment_hash, 32)).digest());
+  const size = Buffer.from([0x82, 0x01, 0x20, 0x88, 0xa9]); // SIZE 32 EQUALVERIFY HASH160
+  if (htlc.direction === "offered")
+    return [Buffer.concat([push(holder), Buffer.from([0xad]), push(other), Buffer.from([0xac])]), Buffer.concat([push(other), Buffer.from([0xad]), size, hash, Buffer.from([0x87])])];
+  return [lockLeaf(other, htlc.cltv_expiry, 0xb1), Buffer.concat([size, hash, Buffer.from([0x88]), push(holder), Buffer.from([0xad]), push(other), Buffer.from([0xac])])];
+}
+function commitment(given) {
+  const bad = (wrong) => { if (wrong) throw new Reject("BAD_COMMITMENT"); };
+  if (given.funding_keys.length !== 2) throw new Reject("BAD_KEY");
+  const { capacity_sat, to_self_delay, htlcs, number: count } = given;
+  bad(capacity_sat <= 0 || to_self_delay < 1 || to_self_delay > 65535 || count < 0 || count >= 2 ** 48);
+  bad(given.to_local_msat < 0 || given.to_remote_msat < 0 || new Set(htlcs.map((h) => `${h.direction} ${h.number}`)).size !== htlcs.length);
+  bad(htlcs.some((h) => h.amount_msat <= 0 || h.cltv_expiry <= 0 || h.cltv_expiry >= 500000000));
+  bad(given.to_local_msat + given.to_remote_msat + htlcs.reduce((sum, h) => sum + h.amount_msat, 0) !== capacity_sat * 1000);
+  const point = octets(given.per_commitment_point, 33), P0 = plainPoint(point);
+  const derived = (base) => { const raw = octets(base, 33); return add(plainPoint(raw), times(big(sha256(point, raw)), G)); };
+  const theirs = octets(given.other.revocation, 33);
+  const revocation = x(add(times(big(sha256(theirs, point)), plainPoint(theirs)), times(big(sha256(point, theirs)), P0)));
+  const holder = x(derived(given.holder.htlc)), other = x(derived(given.other.htlc));
+  const made = (role, sat, internal, leaves, order = [0, 0]) =>
+    ({ role, sat, order, script: p2tr(tweaked(internal, leaves.length ? tree(leaves).root : undefined).point) });
+  const outputs = [
+    made("to_local", Math.floor(given.to_local_msat / 1000), revocation, [lockLeaf(x(derived(given.holder.delayed_payment)), to_self_delay, 0xb2)]),
+    made("to_remote", Math.floor(given.to_remote_msat / 1000), octets(given.other.payment, 33).subarray(1), []),
+    ...htlcs.map((h) => made("htlc", Math.floor(h.amount_msat / 1000), revocation, htlcTree(h, holder, other), [h.cltv_expiry, h.number])),
+  ].filter((one) => one.sat >= given.dust_limit_sat);
+  const rest = capacity_sat - outputs.reduce((sum, one) => sum + one.sat, 0);
+  outputs.push({ role: "anchor", sat: Math.min(rest, 240), order: [0, 0], script: octets("51024e73") });
+  outputs.sort((a, b) => a.sat - b.sat || Buffer.compare(a.script, b.script) || a.order[0] - b.order[0] || a.order[1] - b.order[1]); // BIP-69
+  const sides = given.holder_opened ? [given.holder, given.other] : [given.other, given.holder];
+  const obscured = BigInt(count) ^ big(sha256(...sides.map((s) => octets(s.payment, 33))).subarray(26));
+  const tx = {
+    version: 3, lock_time: 0x20000000 + Number(obscured & 0xffffffn),
+    inputs: [{ txid: given.funding_txid, vout: given.funding_vout, sequence: 0x80000000 + Number(obscured >> 24n) }],
+    outputs: outputs.map((one) => ({ amount_sat: one.sat, script_pubkey: hex(one.script) })),
+  };
+  const funding = tweaked(bytes32(aggregate(given.funding_keys).point[0])).point;
+  const spent = [{ amount_sat: capacity_sat, script_pubkey: hex(p2tr(funding)) }], bytes = serialise(tx);
+  return { transaction: hex(bytes), txid: txid(bytes), roles: outputs.map((one) => one.role), spent, sighashes: [sighash(tx, spent, 0, 0, null)] };
+}
+
 function schnorr(publicKey, message, signature) { // BIP-340
   let point;
   try { point = lift(big(publicKey)); } catch { return false; }
@@ -221,6 +270,7 @@ const FUNCTIONS = {
     return { merkle_root: made ? hex(made.root) : null, tweak: hex(tweak), output_key: hex(bytes32(point[0])), parity, script_pubkey: hex(p2tr(point)), control_blocks: scripts.map((_, n) => control(n)) };
   },
   "tx.build": build,
+  "tx.commitment": commitment,
   "sighash.taproot": ({ transaction, spent, input, hash_type = 0, script = null }) => {
     const bytes = octets(transaction), tx = parse(bytes);
     return { sighash: sighash(tx, spent, input, hash_type, script), txid: txid(bytes) };
