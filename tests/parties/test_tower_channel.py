@@ -70,7 +70,7 @@ def cheated(past: Past, which: int, asleep: int = 0) -> int:
     thief.force_close()
     watcher = ChannelWatcher(thief, ledger)
     chain = Chain(ledger, {"thief": watcher})
-    for round_ in range(DELAY + asleep + 6):
+    for round_ in range(DELAY + asleep + 3):
         if round_ >= asleep:
             sky.look()
         # What the thief publishes comes first in each block.
