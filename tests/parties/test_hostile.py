@@ -232,8 +232,15 @@ def test_lying_updates() -> None:
     assert play.clients["c0"].life.version == "0.0.1"
     assert "name of another" in refused(play, "c0", replace(update, label="v0"))
     again = replace(update, label="v9", versions={**update.versions, "r.0.0": 2})
-    assert "D-14" in refused(play, "c0", again), "its commitment point was used"
     point = play.lsp.points["c0"]
+    client = play.clients["c0"]
+    before = snapshot(client)
+    outbox = client.receive(LSP, m.encode(again))
+    answer = [m.decode(raw, "c0") for _, raw in outbox.messages]
+    assert answer == [m.KitComplete("v1", point)], "its commitment point was used: nothing is agreed to, another is told"
+    assert snapshot(client) == before
+    unknown = replace(again, client_commitment_point=play.lsp.points["c1"])
+    assert "D-14" in refused(play, "c0", unknown), "its commitment point is another client's"
     assert "VERSION_IS_NEWER" in refused(play, "c0", replace(update, label="v9", client_commitment_point=point))
 
 
