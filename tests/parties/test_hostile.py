@@ -237,7 +237,7 @@ def test_lying_updates() -> None:
     before = snapshot(client)
     outbox = client.receive(LSP, m.encode(again))
     answer = [m.decode(raw, "c0") for _, raw in outbox.messages]
-    assert answer == [m.KitComplete("v1", point)], "its commitment point was used: nothing is agreed to, another is told"
+    assert answer == [m.KitComplete("v1", point)], "its point was used: another is told"
     assert snapshot(client) == before
     unknown = replace(again, client_commitment_point=play.lsp.points["c1"])
     assert "D-14" in refused(play, "c0", unknown), "its commitment point is another client's"
