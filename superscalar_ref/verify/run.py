@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from superscalar_ref.parties.channel_actor import channel_machine
+from superscalar_ref.protocol.assisted_exit import assisted_exit_machine
 from superscalar_ref.protocol.ladder import ladder_machine
 from superscalar_ref.protocol.participant import machines
 from superscalar_ref.protocol.watchtower import watchtower_machine
@@ -112,6 +113,7 @@ def _tables() -> Check:
         channel_machine(),
         watchtower_machine(),
         ladder_machine(),
+        assisted_exit_machine(),
     )
     tables = [machine.table for machine in bare]
     rows = sum(len(table.transitions) for table in tables)
