@@ -39,7 +39,7 @@ from superscalar_ref.protocol.chain_links import cut_through
 from superscalar_ref.protocol.deadline import Lead
 from superscalar_ref.protocol.factory import Factory
 from superscalar_ref.protocol.odometer import Odometer
-from superscalar_ref.protocol.participant import Machines, Participant, Signer, live, stock_machine
+from superscalar_ref.protocol.participant import Machines, Participant, Signer, live
 from superscalar_ref.protocol.shape import Node, NodeKind, Shape, Tree, grow
 from superscalar_ref.protocol.stock import Stock, fallback
 from superscalar_ref.realise.book import PartyKeys
@@ -266,8 +266,8 @@ class LspActor(Actor):
 
         # The buyer's point stands in for one of the LSP's: none is made for a sale that cannot be offered.
         tried, _ = offer(request.commitment_point)
-        if chosen(stock_machine(), stock, tried) is None:
-            raise refusal(stock_machine(), stock, tried)
+        if chosen(self.tables.stock, stock, tried) is None:
+            raise refusal(self.tables.stock, stock, tried)
         self.sale_offered(*offer(self.new_commitment_point(buyer)))
         return self.outbox
 

@@ -7,10 +7,11 @@ from dataclasses import replace
 from superscalar_ref.machine.bind import bind
 from superscalar_ref.protocol import stock as stock_rules
 from superscalar_ref.protocol.blueprint import alternate_name
+from superscalar_ref.protocol.deadline import NEVER, Lead
 from superscalar_ref.protocol.participant import machines
 from tests.parties.chain_scene import OnChain
 from tests.parties.scene import BALANCE, INBOUND, LSP, Scene
-from tests.parties.test_sales import PAIR, buy, links
+from tests.parties.test_sales import PAIR, SINGLE, buy, links
 
 BUYER, OTHER = "c0", "c1"
 """The buyer is away at the end; the other client is of one mind with the LSP."""
@@ -86,3 +87,25 @@ def test_what_was_bought_still_counts_after_an_update_has_cut_the_chain_through(
     buy(play, BUYER, 1_000)
     assert len(links(play, LSP, BUYER)) == 1
     assert min(paid_at_the_end(here).values()) >= BALANCE + INBOUND + 20_000 - 200
+
+
+def test_a_party_begins_at_its_own_deadline_and_not_before() -> None:
+    """STR-21 for a client; each link beyond those of the budget brings it forward."""
+    here = OnChain.start(2, SINGLE)
+    play, watcher = here.play, here.watchers[BUYER]
+    client = play.clients[BUYER]
+    assert client.deadline() == NEVER
+    client.lead = Lead(blocks=40, links=0, link_blocks=5)
+    end = play.offer.locks.end
+    assert client.deadline() == end - 40
+    buy(play, BUYER, 5_000)
+    assert client.deadline() == end - 45
+    here.ledger.advance(end - 46 - here.ledger.height)
+    watcher.look()
+    assert not watcher.publish()
+    here.ledger.advance(1)
+    assert here.round([BUYER]) == ["kickoff:r@-"]
+    while here.ledger.height < end and not here.owns(BUYER):
+        here.round([BUYER])
+    assert client.life.status == "settling"
+    assert here.owns(BUYER) == BALANCE - client.factory.templates[f"sweep:commitment:{BUYER}@0.0:{BUYER}"].fee
