@@ -139,9 +139,10 @@ def newer_of(client: ClientActor, chosen: Template) -> list[str]:
 
 
 def planned_blocks(actor: ClientActor) -> int:
-    """Blocks from the beginning to the sweep, in the worst case: the tree, the channel's close, its delay."""
+    """Blocks from the beginning to the sweep, in the worst case: the tree, a link for each sale, a close, its delay."""
     terms = actor.factory.terms
-    return terms.exit_blocks(actor.name) + 1 + terms.locks.to_self_delay
+    links = max((len(stock.links) for stock in actor.party.stocks.values()), default=0)
+    return terms.exit_blocks(actor.name) + links + 1 + terms.locks.to_self_delay
 
 
 def leave(name: str, identity: Identity, store: Store, book: Book, ledger: Ledger, foe: Foe | None = None) -> Exit:
