@@ -567,7 +567,7 @@ class Story:
 
     def settle(self) -> None:
         """The LSP tries again, and whatever was begun comes to its end. Raises ``Wrong`` when it does not."""
-        # An LSP that starts again does not know that it gave an update up (FAC-15 makes nothing durable): it does so again.
+        # An LSP that starts again has forgotten that it gave an update up (nothing in FAC-15 is durable): once more.
         forgot = self.given_up and self.scene.lsp.life.status in ("updating", "update_signing")
         if forgot or (self.scene.lsp.life.status in ("updating", "closing") and self.greedy):
             self.lsp_does("abort")
