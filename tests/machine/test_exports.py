@@ -180,7 +180,9 @@ def test_diagrams_are_checked_against_the_tables(tmp_path: Path, capsys: pytest.
         svg.write_text(edited, encoding="utf-8")
         capsys.readouterr()
         assert main([*arguments, "--check"]) == 1
-        assert capsys.readouterr().out.startswith(f"{svg}: differs from spec/machines/stock.toml, or was changed by hand")
+        assert capsys.readouterr().out.startswith(
+            f"{svg}: differs from spec/machines/stock.toml, or was changed by hand"
+        )
     svg.write_text(drawn, encoding="utf-8")
     assert main([*arguments, "--check"]) == 0
     (out / "gone.mmd").write_text("", encoding="utf-8")
