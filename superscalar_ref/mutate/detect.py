@@ -45,7 +45,12 @@ TESTS: Mapping[str, tuple[str, ...]] = {
     ),
     "watchtower": ("protocol/test_watchtower.py", "parties/test_tower.py"),
     PARAMETERS: ("spec/test_parameters_content.py", "protocol/test_htlc_limits.py", "protocol/test_deadline.py"),
-    STRATEGY: ("protocol/test_strategy.py", "parties/test_end.py"),
+    STRATEGY: (
+        "protocol/test_strategy.py",
+        "protocol/test_watchtower.py",
+        "parties/test_tower.py",
+        "parties/test_end.py",
+    ),
     BACKUP: ("parties/test_kit.py",),
 }
 """Under ``tests/``: what looks at each table, the cheapest first; a file that does not exist is left out."""

@@ -61,6 +61,10 @@ def test_it_waits_for_the_newest_state_rather_than_publish_an_older_one(strategy
     assert decide(strategy, view({KICK: 4}, 7, held=slow)) == ("new",)
 
 
+def test_it_never_publishes_an_older_state_because_it_cannot_pay_for_the_newest(strategy: Strategy) -> None:
+    assert decide(strategy, view({KICK: 4}, 8, affordable=frozenset({"old"}))) == ()
+
+
 def test_it_goes_down_once_begun_and_publishes_nothing_twice(strategy: Strategy) -> None:
     assert decide(strategy, view({Outpoint("new", 0): 5}, 6)) == ("below",)
     assert decide(strategy, view({Outpoint("new", 0): 5}, 6, pending=frozenset({"below"}))) == ()
