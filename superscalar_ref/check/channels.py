@@ -35,6 +35,13 @@ CLOSABLE, REVOKED, GOES_ON = "P-CHANNEL-CLOSABLE", "P-CHANNEL-REVOKED", "P-CHANN
 PROPERTIES = (CLOSABLE, REVOKED, GOES_ON)
 """What is decided here."""
 _STUCK = "the two sides never come to rest again"
+_ENDLESS = "the two sides go on without end"
+_MOST = 60_000
+"""Scenes: several times those of the whole table. A table that lacks something may have no end of them."""
+_OWN = 50
+"""Own steps that follow one event: a table that forgets to note what it did does it for ever."""
+_TOLD = 2_000
+"""Scenes after which a meter hears of them."""
 
 Wire = tuple[Event, ...]
 T = TypeVar("T")
@@ -124,9 +131,16 @@ class _Search:
         depths = {start: 0}
         broken: dict[str, Pair] = {}
         seen: dict[str, Pair] = {}
-        edges = 0
+        edges = told = told_edges = 0
         queue = [start]
         for here in queue:
+            if len(ways) >= told + _TOLD and meter is not None:
+                meter.add(len(ways) - told, edges - told_edges, depths[here])
+                told, told_edges = len(ways), edges
+            if len(ways) > _MOST:
+                broken[GOES_ON] = replace(here, broken=(GOES_ON, _ENDLESS))
+                ways[broken[GOES_ON]] = ways[here]
+                break
             if here.broken[0]:
                 broken.setdefault(here.broken[0], here)
                 if here.broken[0] in until:
@@ -140,13 +154,13 @@ class _Search:
                     ways[after], before[after], depths[after] = (here, says), [], depths[here] + 1
                     queue.append(after)
                 before[after].append(here)
-        if not until & broken.keys():
+        if GOES_ON not in broken and not until & broken.keys():
             stuck = _stuck(queue, before)
             if stuck is not None:
                 broken[GOES_ON] = replace(stuck, broken=(GOES_ON, _STUCK))
                 ways[broken[GOES_ON]] = ways[stuck]
         if meter is not None:
-            meter.add(len(depths), edges, max(depths.values()))
+            meter.add(len(depths) - told, edges - told_edges, max(depths.values()))
 
         def story(scene: Pair) -> tuple[str, ...]:
             way = [scene.broken[1]] if scene.broken[1] else []
@@ -278,12 +292,13 @@ class _Search:
         after = self._step(here, place, event)
         if after is None:
             return None
-        while True:
+        for _ in range(_OWN):
             side = after.sides[place]
             following = next(filter(None, (self._step(after, place, own) for own in _own_steps(side))), None)
             if following is None:
                 return _checked(after)
             after = following
+        return replace(after, broken=(GOES_ON, _ENDLESS))
 
     def _step(self, here: Pair, place: int, event: Event) -> Pair | None:
         key = here.sides[place], event

@@ -40,3 +40,11 @@ def test_a_table_that_never_comes_to_rest_is_told_so(design: Design, monkeypatch
     changed = without(design, do="remove_transition", transition="CHN-64")
     found = channels.explore(changed.channel(), changed.tables().client, frozenset({channels.CLOSABLE}))
     assert channels.GOES_ON in found.broken
+
+
+def test_a_table_that_does_the_same_for_ever_is_told_so(design: Design, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who does not note that a payment is fulfilled fulfils it again, and again."""
+    monkeypatch.setattr(channels, "BUDGETS", channels.BUDGETS[1:2])
+    changed = without(design, do="drop_effect", transition="CHN-9", effect="mark_fulfilled")
+    found = channels.explore(changed.channel(), changed.tables().client, frozenset({channels.GOES_ON}))
+    assert channels.GOES_ON in found.broken
