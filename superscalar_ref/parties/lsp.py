@@ -326,10 +326,15 @@ class LspActor(Actor):
         updating = self.life.status in ("updating", "update_signing")
         newest = self.factory.newest if updating else None
         given_out = self.life.status == "update_signing" and self.life.kit <= self.held
-        self.live(Event.of("update_aborted" if updating else "abort", self.name))
+        known = self.counted, self.counted_versions
         if newest is not None and given_out:
             # Any client may hold this version complete and count on it: what comes next must give it as much.
             self.counted, self.counted_versions = dict(newest.contents), dict(newest.versions)
+        try:
+            self.live(Event.of("update_aborted" if updating else "abort", self.name))
+        except Exception:
+            self.counted, self.counted_versions = known
+            raise
         self.follow()
         return self.outbox
 

@@ -74,8 +74,6 @@ class Story:
     """Whether somebody has lied in a message that can be read: then nothing must be lost, but the ceremony may stop."""
     greedy: bool = False
     """Whether the LSP has asked a client for less than that client counts on, and nothing has come of it yet."""
-    given_up: bool = False
-    """Whether the LSP has given up what was being signed, and proposed nothing since."""
     blocks: list[list[Piece]] = field(default_factory=list)
     tips: int = 0
     """How often the chain has changed."""
@@ -261,7 +259,6 @@ class Story:
             self._stores[LSP].arm(fault[0], fault[1])
         lsp = self.scene.lsp
         step: Callable[[], Outbox] = getattr(lsp, what)
-        self.given_up = what == "abort" or (self.given_up and what in ("retry", "fund"))
         self.act(LSP, f"({lsp.life.status}): {what}", lambda _: step(), fault is not None and fault[2])
         self._stores[LSP].disarm()
 
@@ -274,10 +271,8 @@ class Story:
         standing = lsp.standing_contents()
         for leaf in leaves_below(node):
             changed[leaf.path] = self._shifted(leaf.path, standing[leaf.path], shifts)
-        was = lsp.life.status
         what = f"({lsp.life.status}): proposes version of {node.path} with {shifts} for {node.clients}"
         self.act(LSP, what, lambda _: lsp.update(node.path, changed))
-        self.given_up = self.given_up and not (was == "active" and self.scene.lsp.life.status == "updating")
 
     def _shifted(self, path: str, leaf: LeafContents, shifts: tuple[int, ...]) -> LeafContents:
         """A leaf's contents with money from the LSP's side or the stock to the clients; the sum stays."""
@@ -567,11 +562,9 @@ class Story:
 
     def settle(self) -> None:
         """The LSP tries again, and whatever was begun comes to its end. Raises ``Wrong`` when it does not."""
-        # An LSP that starts again has forgotten that it gave an update up (nothing in FAC-15 is durable): once more.
-        forgot = self.given_up and self.scene.lsp.life.status in ("updating", "update_signing")
-        if forgot or (self.scene.lsp.life.status in ("updating", "closing") and self.greedy):
+        if self.scene.lsp.life.status in ("updating", "closing") and self.greedy:
             self.lsp_does("abort")
-        self.greedy = self.given_up = False
+        self.greedy = False
         for _ in range(6):
             self.mail()
             if self.scene.lsp.life.status not in OPEN_ENDED and not self._unsent():

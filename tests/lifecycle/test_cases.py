@@ -69,3 +69,14 @@ def test_a_client_whose_word_was_lost_is_asked_with_a_point_of_its_own_again() -
 @pytest.mark.parametrize("script", sorted((Path(__file__).parent / "cases").glob("*.py")), ids=lambda path: path.stem)
 def test_a_case_that_was_found_stays_well(script: Path) -> None:
     runpy.run_path(str(script))
+
+
+def test_an_lsp_that_gave_an_update_up_and_starts_again_has_given_it_up() -> None:
+    with active(PAIR) as story:
+        story.update(0, (5_000,))
+        story.mail(20)
+        story.lsp_does("abort")
+        story.letters.clear()
+        story.restart(LSP)
+        assert story.scene.lsp.life.status == "active"
+        story.finish()

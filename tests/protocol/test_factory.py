@@ -65,7 +65,7 @@ ROWS: list[tuple[str, str, str, str, str, list[tuple[str, str, str]]]] = [
     ("update_signing", "kit_complete", "A", "FAC-13", "update_signing", []),
     ("update_signing", "ready", "L", "FAC-14", "active", COUNTED),
     *[
-        (status, "update_aborted", "L", "FAC-15", "active", [*to_all("update_aborted"), *DROP])
+        (status, "update_aborted", "L", "FAC-15", "active", [*STATUS, *to_all("update_aborted"), *DROP])
         for status in ("updating", "update_signing")
     ],
     ("active", "period_over", "clock", "FAC-16", "dying", STATUS),

@@ -673,6 +673,7 @@ def update_given_up(tables: Machines) -> World:
     world.signs_nothing(LSP)
     world.withhold(lambda letter: letter.name in ("nonce", "partial", "signature"))
     demand(world.status("A") == "active", "A was not told that the update is given up")
+    world.remembers(LSP, "active")
     return world
 
 
@@ -1028,7 +1029,11 @@ SCENES: dict[str, dict[str, Scene]] = {
         "own_kit_held": lying_clients("r"),
         "count_version": whole_life,
     },
-    "FAC-15": {"drop_pending": update_given_up, "send_update_aborted": update_given_up},
+    "FAC-15": {
+        "persist_status": update_given_up,
+        "send_update_aborted": update_given_up,
+        "drop_pending": update_given_up,
+    },
     "FAC-16": {"active_period_over": dying_too_early, "persist_status": dying_too_early},
     "FAC-17": {"channels_quiet": close_beside_a_payment(LSP), "persist_close": whole_life, "send_close": whole_life},
     "FAC-18": {"same_plan": another_plan("close"), "note_agreement": whole_life},
