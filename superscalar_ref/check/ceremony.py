@@ -11,14 +11,17 @@ Ghosts, which the signer does not see, record what has happened: which nonce has
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from superscalar_ref.check.meter import Meter
 from superscalar_ref.errors import Refused
 from superscalar_ref.machine.step import BoundMachine, prefixes, step
 from superscalar_ref.machine.types import Action, Event
 from superscalar_ref.protocol.session import Record, Session, Task
+
+S = TypeVar("S")
 
 PROPERTIES = (
     "P-SIGNED-CHILDREN-FIRST",
@@ -69,6 +72,26 @@ class Ceremonies:
     seen: dict[str, tuple[str, ...]]
     """Property → the shortest way to an example of what it is about."""
 
+    @classmethod
+    def of(cls, every: Sequence[Ceremonies]) -> Ceremonies:
+        """Several searches as one: what the earlier of them found comes first."""
+        return cls(
+            sum(found.states for found in every),
+            sum(found.edges for found in every),
+            max(found.depth for found in every),
+            {name: way for found in reversed(every) for name, way in found.broken.items()},
+            {name: way for found in reversed(every) for name, way in found.seen.items()},
+        )
+
+
+def way_to(ways: Mapping[S, tuple[S, str] | None], scene: S, last: str) -> tuple[str, ...]:
+    """The way by which a search first came to ``scene``, and at its end ``last``, if there is anything to say."""
+    way = [last] if last else []
+    while (one := ways[scene]) is not None:
+        scene, says = one
+        way.append(says)
+    return tuple(reversed(way))
+
 
 _Step = tuple[str, Event, Session, tuple[Action, ...], bool]
 """What happens, the event, the session after it, the actions, and whether the signer crashes in the middle."""
@@ -114,13 +137,7 @@ def explore(
         every.append(explore_one(table, collecting, names, attempts, nonce_survives, until, meter))
         if until & every[-1].broken.keys():
             break
-    return Ceremonies(
-        sum(found.states for found in every),
-        sum(found.edges for found in every),
-        max(found.depth for found in every),
-        {name: way for found in reversed(every) for name, way in found.broken.items()},
-        {name: way for found in reversed(every) for name, way in found.seen.items()},
-    )
+    return Ceremonies.of(every)
 
 
 _BITS = 12

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from superscalar_ref.check.ceremony import Ceremonies
+from superscalar_ref.check.ceremony import Ceremonies, way_to
 from superscalar_ref.check.meter import Meter
 from superscalar_ref.errors import Refused
 from superscalar_ref.machine.step import BoundMachine, Stepped, step
@@ -91,13 +91,7 @@ def explore(
         every.append(search.run(_start(paid, updates, cuts), until, meter))
         if until & every[-1].broken.keys():
             break
-    return Ceremonies(
-        sum(found.states for found in every),
-        sum(found.edges for found in every),
-        max(found.depth for found in every),
-        {name: way for found in reversed(every) for name, way in found.broken.items()},
-        {name: way for found in reversed(every) for name, way in found.seen.items()},
-    )
+    return Ceremonies.of(every)
 
 
 def hero(way: Sequence[str]) -> str:
@@ -162,19 +156,12 @@ class _Search:
         if meter is not None:
             meter.add(len(depths) - told, edges - told_edges, max(depths.values()))
 
-        def story(scene: Pair) -> tuple[str, ...]:
-            way = [scene.broken[1]] if scene.broken[1] else []
-            while (one := ways[scene]) is not None:
-                scene, says = one
-                way.append(says)
-            return tuple(reversed(way))
-
         return Ceremonies(
             len(depths),
             edges,
             max(depths.values()),
-            {name: story(scene) for name, scene in broken.items()},
-            {name: story(scene) for name, scene in seen.items()},
+            {name: way_to(ways, scene, scene.broken[1]) for name, scene in broken.items()},
+            {name: way_to(ways, scene, scene.broken[1]) for name, scene in seen.items()},
         )
 
     # -- what may happen -----------------------------------------------------------------------------------------------

@@ -194,13 +194,7 @@ def explore(
     if not {state.name for machine in (client, factory) for state in machine.table.states} <= reached:
         for found in every:
             found.seen.pop(ENDS, None)
-    return Ceremonies(
-        sum(found.states for found in every),
-        sum(found.edges for found in every),
-        max(found.depth for found in every),
-        {name: way for found in reversed(every) for name, way in found.broken.items()},
-        {name: way for found in reversed(every) for name, way in found.seen.items()},
-    )
+    return Ceremonies.of(every)
 
 
 def hero(way: Iterable[str]) -> str:

@@ -304,13 +304,7 @@ def explore(
         search.in_order(meter)
         if not until & search.broken.keys():
             search.whatever_comes(until, meter)
-        every.append(search)
+        every.append(Ceremonies(search.states, search.edges, search.depth, search.broken, search.seen))
         if until & search.broken.keys():
             break
-    return Ceremonies(
-        sum(found.states for found in every),
-        sum(found.edges for found in every),
-        max(found.depth for found in every),
-        {name: way for found in reversed(every) for name, way in found.broken.items()},
-        {name: way for found in reversed(every) for name, way in found.seen.items()},
-    )
+    return Ceremonies.of(every)

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from superscalar_ref.check.ceremony import Ceremonies
+from superscalar_ref.check.ceremony import Ceremonies, way_to
 from superscalar_ref.check.meter import Meter
 from superscalar_ref.errors import Refused
 from superscalar_ref.machine.step import BoundMachine, step
@@ -116,13 +116,7 @@ def explore(
         every.append(_run(search, search.start(late), until, meter))
         if until & every[-1].broken.keys():
             break
-    return Ceremonies(
-        sum(found.states for found in every),
-        sum(found.edges for found in every),
-        max(found.depth for found in every),
-        {name: way for found in reversed(every) for name, way in found.broken.items()},
-        {name: way for found in reversed(every) for name, way in found.seen.items()},
-    )
+    return Ceremonies.of(every)
 
 
 def hero(way: Iterable[str]) -> str:
@@ -154,19 +148,12 @@ def _run(search: _Search, start: Watched, until: frozenset[str], meter: Meter | 
     if meter is not None:
         meter.add(len(ways), edges, max(depths.values()))
 
-    def story(scene: Watched) -> tuple[str, ...]:
-        way = [scene.broken[1]] if scene.broken[1] else []
-        while (one := ways[scene]) is not None:
-            scene, says = one
-            way.append(says)
-        return tuple(reversed(way))
-
     return Ceremonies(
         len(ways),
         edges,
         max(depths.values()),
-        {name: story(scene) for name, scene in broken.items()},
-        {name: story(scene) for name, scene in seen.items()},
+        {name: way_to(ways, scene, scene.broken[1]) for name, scene in broken.items()},
+        {name: way_to(ways, scene, scene.broken[1]) for name, scene in seen.items()},
     )
 
 

@@ -13,12 +13,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import msgspec
 
 from superscalar_ref.errors import MessageError
 from superscalar_ref.protocol.blueprint import Economy, LeafContents, Locks
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 T = TypeVar("T")
 
@@ -386,12 +389,22 @@ _NAME_OF = {kind: name for name, kind in NAMES.items()}
 
 def encode(message: Message) -> bytes:
     """The JSON form, UTF-8, without the line's end."""
-    form = {field.name: getattr(message, field.name) for field in fields(message)}
-    return msgspec.json.encode({"message": _NAME_OF[type(message)], "body": form})
+    return wrap(message, _NAME_OF[type(message)])
 
 
 def decode(raw: bytes, sender: str) -> Message:
     """Read a message of ``sender``. Raises ``MessageError`` naming the place and what was expected there."""
+    return unwrap(raw, sender, NAMES)
+
+
+def wrap(message: DataclassInstance, name: str) -> bytes:
+    """A dataclass with the name of its kind as JSON, UTF-8, without the line's end."""
+    form = {field.name: getattr(message, field.name) for field in fields(message)}
+    return msgspec.json.encode({"message": name, "body": form})
+
+
+def unwrap(raw: bytes, sender: str, names: Mapping[str, type[T]]) -> T:
+    """Read what ``wrap`` wrote, of one of the kinds in ``names``. Raises ``MessageError``, as ``decode`` does."""
     place = f"message of {sender}"
     if len(raw) > MAX_MESSAGE_BYTES:
         raise MessageError(place, f"{len(raw)} bytes are more than {MAX_MESSAGE_BYTES}", "message-size")
@@ -402,9 +415,9 @@ def decode(raw: bytes, sender: str) -> Message:
         body = envelope.pop("body", msgspec.Raw(b"null"))
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise MessageError(place, f"no JSON object: {error}", "message-form") from error
-    if envelope or not isinstance(name, str) or name not in NAMES:
+    if envelope or not isinstance(name, str) or name not in names:
         raise MessageError(place, f"unknown message {name!r:.60}", "message-form")
-    return decode_as(NAMES[name], bytes(body), f"{place}, {name}")
+    return decode_as(names[name], bytes(body), f"{place}, {name}")
 
 
 def strict_json(raw: bytes) -> object:

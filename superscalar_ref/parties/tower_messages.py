@@ -7,21 +7,19 @@ no message by which a key, a secret or a nonce could reach a tower.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Annotated
 
 import msgspec
 
-from superscalar_ref.errors import MessageError
 from superscalar_ref.parties.messages import (
-    MAX_MESSAGE_BYTES,
     Amount,
     Count,
     Hash,
     Height,
     Script,
-    decode_as,
-    strict_json,
+    unwrap,
+    wrap,
 )
 
 Raw = Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{2}){10,400000}\Z")]
@@ -124,22 +122,9 @@ _NAME_OF = {kind: name for name, kind in NAMES.items()}
 
 def encode(message: TowerMessage) -> bytes:
     """The JSON form, UTF-8, without the line's end."""
-    form = {field.name: getattr(message, field.name) for field in fields(message)}
-    return msgspec.json.encode({"message": _NAME_OF[type(message)], "body": form})
+    return wrap(message, _NAME_OF[type(message)])
 
 
 def decode(raw: bytes, sender: str) -> TowerMessage:
     """Read a message of ``sender``. Raises ``MessageError`` naming the place and what was expected there."""
-    place = f"message of {sender}"
-    if len(raw) > MAX_MESSAGE_BYTES:
-        raise MessageError(place, f"{len(raw)} bytes are more than {MAX_MESSAGE_BYTES}", "message-size")
-    try:
-        envelope = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
-        strict_json(raw)
-        name = msgspec.json.decode(envelope.pop("message", msgspec.Raw(b"null")))
-        body = envelope.pop("body", msgspec.Raw(b"null"))
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        raise MessageError(place, f"no JSON object: {error}", "message-form") from error
-    if envelope or not isinstance(name, str) or name not in NAMES:
-        raise MessageError(place, f"unknown message {name!r:.60}", "message-form")
-    return decode_as(NAMES[name], bytes(body), f"{place}, {name}")
+    return unwrap(raw, sender, NAMES)
