@@ -11,6 +11,7 @@ from typing import Any
 from superscalar_ref.errors import SpecError
 from superscalar_ref.protocol.transaction import Kind, Template
 from superscalar_ref.spec.location import spec_directory
+from superscalar_ref.spec.rows import rows_of
 from superscalar_ref.spec.source import Document, read_document
 
 
@@ -72,22 +73,11 @@ _KEYS = ("id", "kinds", "ages", "says", "why")
 def load_backup_rules(directory: Path | None = None) -> BackupRules:
     """Load ``spec/backup.toml``, or the copy in ``directory``. Raises ``SpecError`` (``file:line``)."""
     document = read_document(spec_directory(directory) / "backup.toml")
-    rows = document.data.get("rules")
-    if not isinstance(rows, list) or not rows or list(document.data) != ["rules"]:
-        raise SpecError(str(document.place()), "the rules are a list of [[rules]] and nothing else", "backup")
-    rules = tuple(_rule(document, index, row) for index, row in enumerate(rows))
-    names = [rule.id for rule in rules]
-    for index, name in enumerate(names):
-        if name in names[:index]:
-            raise SpecError(str(document.place("rules", index, "id")), f"{name} is there twice", "backup")
-    return BackupRules(rules)
+    rows = rows_of(document, "rules", _KEYS, "backup")
+    return BackupRules(tuple(_rule(document, index, row) for index, row in enumerate(rows)))
 
 
 def _rule(document: Document, index: int, row: Mapping[str, Any]) -> Rule:
-    for key in (*row, *_KEYS):
-        if key not in _KEYS or key not in row:
-            problem = f"the key '{key}' is missing" if key in _KEYS else f"unknown key '{key}'"
-            raise SpecError(str(document.place("rules", index, key)), problem, "backup")
     for key, words in (("kinds", [str(kind) for kind in Kind]), ("ages", [str(age) for age in Age])):
         if not isinstance(row[key], list) or any(word not in words for word in row[key]):
             at = document.place("rules", index, key)

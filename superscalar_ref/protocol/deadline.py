@@ -18,6 +18,7 @@ from superscalar_ref.errors import SpecError
 from superscalar_ref.spec.expression import Comparison, Domain, Expression, ExpressionError, amount, parse
 from superscalar_ref.spec.load import load_parameters
 from superscalar_ref.spec.location import spec_directory
+from superscalar_ref.spec.rows import rows_of
 from superscalar_ref.spec.source import Document, read_document
 
 NEVER = 1 << 40
@@ -69,9 +70,7 @@ class Deadline:
 def load_deadlines(directory: Path | None = None) -> Mapping[str, Deadline]:
     """The deadline of each role. Raises ``SpecError`` (``file:line``)."""
     document = read_document(spec_directory(directory) / "deadlines.toml")
-    rows = document.data.get("deadlines")
-    if not isinstance(rows, list) or list(document.data) != ["deadlines"]:
-        raise SpecError(str(document.place()), "deadlines are a list of [[deadlines]] and nothing else", "deadlines")
+    rows = rows_of(document, "deadlines", _KEYS, "deadlines")
     domains = {one.name: one.domain for one in load_parameters(directory).parameters}
     domains |= {name: Domain() for name in ("end", "extra", _UNKNOWN)}
     found: dict[str, Deadline] = {}
@@ -91,9 +90,6 @@ def _deadline(document: Document, index: int, row: Mapping[str, Any], domains: M
     def fault(key: str, problem: str) -> SpecError:
         return SpecError(str(document.place("deadlines", index, key)), problem, "deadlines")
 
-    for key in (*row, *_KEYS):
-        if key not in _KEYS or key not in row:
-            raise fault(key, f"the key '{key}' is missing" if key in _KEYS else f"unknown key '{key}'")
     if row["for"] not in ROLES:
         raise fault("for", f"'for' is one of {', '.join(ROLES)}")
     if not isinstance(row["lemmas"], list) or not row["lemmas"]:

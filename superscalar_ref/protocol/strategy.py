@@ -17,6 +17,7 @@ from typing import Any
 from superscalar_ref.errors import SpecError
 from superscalar_ref.protocol.transaction import Kind, Outpoint, Template
 from superscalar_ref.spec.location import spec_directory
+from superscalar_ref.spec.rows import rows_of
 from superscalar_ref.spec.source import Document, read_document
 
 ROLES = ("client", "lsp", "tower")
@@ -129,23 +130,12 @@ def _replaces(newer: Template, older: Template) -> bool:
 def load_strategy(directory: Path | None = None) -> Strategy:
     """Load ``spec/strategy.toml``, or the copy in ``directory``. Raises ``SpecError`` (``file:line``)."""
     document = read_document(spec_directory(directory) / "strategy.toml")
-    rows = document.data.get("rules")
-    if not isinstance(rows, list) or not rows or list(document.data) != ["rules"]:
-        raise SpecError(str(document.place()), "a strategy is a list of [[rules]] and nothing else", "strategy")
-    rules = tuple(_rule(document, index, row) for index, row in enumerate(rows))
-    names = [rule.id for rule in rules]
-    for index, name in enumerate(names):
-        if name in names[:index]:
-            raise SpecError(str(document.place("rules", index, "id")), f"{name} is there twice", "strategy")
-    return Strategy(rules)
+    rows = rows_of(document, "rules", _KEYS, "strategy")
+    return Strategy(tuple(_rule(document, index, row) for index, row in enumerate(rows)))
 
 
 def _rule(document: Document, index: int, row: Mapping[str, Any]) -> Rule:
     place = document.place("rules", index)
-    for key in (*row, *_KEYS):
-        if key not in _KEYS or key not in row:
-            problem = f"the key '{key}' is missing" if key in _KEYS else f"unknown key '{key}'"
-            raise SpecError(str(document.place("rules", index, key)), problem, "strategy")
     allowed: dict[str, tuple[str, ...]] = {"when": WHEN, "choose": CHOOSE, "kind": tuple(kind.value for kind in Kind)}
     for key, words in allowed.items():
         if row[key] not in words:
