@@ -44,6 +44,8 @@ TESTS: Mapping[str, tuple[str, ...]] = {
         "protocol/test_channel_effects.py",
     ),
     "watchtower": ("protocol/test_watchtower.py", "parties/test_tower.py"),
+    "ladder": ("protocol/test_ladder.py", "parties/test_ladder.py"),
+    "assisted_exit": ("protocol/test_assisted_exit.py",),
     PARAMETERS: ("spec/test_parameters_content.py", "protocol/test_htlc_limits.py", "protocol/test_deadline.py"),
     STRATEGY: (
         "protocol/test_strategy.py",
@@ -54,8 +56,8 @@ TESTS: Mapping[str, tuple[str, ...]] = {
     BACKUP: ("parties/test_kit.py",),
 }
 """Under ``tests/``: what looks at each table, the cheapest first; a file that does not exist is left out."""
-_OF_A_MACHINE = {"by": ("spec/test_every_table.py",)}
-"""What must be true of every machine's table, by what it notices."""
+_OF_A_MACHINE = dict.fromkeys(("by", "swap"), ("spec/test_every_table.py",))
+"""What must be true of every machine's table, by the kind of fault that it notices."""
 TIDY = ("scene", "every_row", "every_guard", "every_effect", "every_way")
 """Words in the names of tests that only compare a table with a list of its own rows: they notice no loss."""
 DROPPED = "dropped_is_missed"

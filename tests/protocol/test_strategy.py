@@ -120,6 +120,7 @@ def test_poison_comes_before_everything_else_on_its_output(strategy: Strategy) -
 def test_at_the_end_the_alternate_comes_before_the_state(strategy: Strategy) -> None:
     assert decide(strategy, view({KICK: 4}, 20)) == ("new",)
     assert decide(strategy, view({KICK: 4}, 21)) == ("alternate",)
+    assert decide(strategy, view({KICK: 4}, 21, deadline=99)) == ("alternate",), "whatever its own deadline is"
     lsp = View("lsp", ROOT, HELD, {KICK: 4}, 21, 10)
     assert decide(strategy, lsp) == ("new",)
 
@@ -128,6 +129,33 @@ def test_it_broadcasts_nothing_that_it_cannot_pay_for(strategy: Strategy) -> Non
     poor = frozenset({"alternate"})
     assert decide(strategy, view({KICK: 4}, 8, affordable=poor)) == ()
     assert decide(strategy, view({KICK: 4}, 21, affordable=poor)) == ("alternate",)
+
+
+def test_a_tower_publishes_every_answer_that_it_holds(strategy: Strategy) -> None:
+    """Before any deadline: who revoked, or superseded, what it published does not wait."""
+    revoked, superseded = Outpoint("commitment", 0), Outpoint("old", 0)
+    answers = (
+        template("link", Kind.SALE, STOCK),
+        template("poison", Kind.POISON, superseded),
+        template("penalty", Kind.PENALTY, revoked),
+    )
+    places = {revoked: 5, superseded: 5, STOCK: 5}
+    tower = View("tower", ROOT, {t.name: t for t in answers}, places, 6, deadline=10)
+    assert decide(strategy, tower) == ("penalty", "poison", "link")
+
+
+def test_a_superseded_stock_is_poisoned_and_nothing_sold_from_it_is_published(strategy: Strategy) -> None:
+    held = dict(CHAIN, poison=template("poison", Kind.POISON, STOCK))
+    assert decide(strategy, view({STOCK: 5}, 6, held=held)) == ("poison",)
+
+
+@pytest.mark.parametrize("role", ["client", "lsp"])
+def test_who_did_not_begin_goes_on_and_sweeps_before_its_own_deadline(strategy: Strategy, role: str) -> None:
+    own = Outpoint("commitment", 0)
+    held = dict(HELD, sweep=template("sweep", Kind.SWEEP, own, 3))
+    begun = {Outpoint("new", 0): 5, own: 5}
+    assert decide(strategy, View(role, ROOT, held, begun, 7, deadline=10)) == ("below",)
+    assert decide(strategy, View(role, ROOT, held, begun, 8, deadline=10)) == ("sweep", "below")
 
 
 @pytest.mark.parametrize(
