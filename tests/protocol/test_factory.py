@@ -89,6 +89,7 @@ ROWS: list[tuple[str, str, str, str, str, list[tuple[str, str, str]]]] = [
             "update_signing",
             "dying",
             "closing",
+            "close_signing",
             "close_published",
             "expired",
         )

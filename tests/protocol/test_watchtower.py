@@ -170,6 +170,7 @@ def a_newer_one_comes(table: Table) -> Tower:
     tower.confirmed(10)
     demand(tower.answer("old", 14), "it has nothing newer")
     demand(tower.register("new", lock=2), "the update is lost")
+    demand(tower.case.status == "triggered", "it takes the answer to the older one for an answer with the newer one")
     demand(tower.answer("new", 14), "the newer one may still win")
     return tower
 
@@ -180,6 +181,8 @@ def settled(table: Table) -> Tower:
     demand(tower.take("output_spent", "chain", depth=DEPTH), "it never ends")
     demand(tower.crash().case.status == "settled" or tower.done[-1].kind == "persist", "a crash begins it anew")
     demand(tower.done[-1].kind == "persist", "a crash begins it anew")
+    away = Tower(table)
+    demand(away.take("output_spent", "chain", depth=DEPTH), "it waits for ever for what came and went unseen")
     return tower
 
 
