@@ -1,5 +1,6 @@
 """The LSP kept a new commitment secret for each purchase that it refused."""
 
+from superscalar_ref.parties.actor import SECRETS
 from tests.lifecycle.machine import Life
 from tests.lifecycle.plans import Plan
 
@@ -12,6 +13,12 @@ state.begin(
     updates=[],
 )
 state.everything_holds()
+lsp = state.told.scene.lsp
+kept = lsp.store.document(SECRETS)
+assert kept is not None
 state.purchase(capacity=15_000, count=20, number=0, troubles=())
 state.everything_holds()
+(stock,) = lsp.party.stocks.values()
+assert stock.pending is None and not stock.links, "the purchase is refused"
+assert lsp.store.document(SECRETS) == kept
 state.teardown()
