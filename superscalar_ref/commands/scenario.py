@@ -140,8 +140,8 @@ def _reorgs(args: argparse.Namespace) -> int:
 
 
 def _lsp_vanishes(args: argparse.Namespace) -> int:
+    from superscalar_ref.chain.fees import FeeMarket, Spike  # noqa: PLC0415
     from superscalar_ref.scenario.lsp_vanishes import everybody_leaves, kits_of  # noqa: PLC0415
-    from superscalar_ref.scenario.miner import FeeDays  # noqa: PLC0415
     from superscalar_ref.scenario.settings import ARITY, STATIC, plan_of  # noqa: PLC0415
     from superscalar_ref.scenario.town import build_town, check_plan  # noqa: PLC0415
 
@@ -162,8 +162,8 @@ def _lsp_vanishes(args: argparse.Namespace) -> int:
         if args.keep is not None:
             _keep(args.keep, town, kits)
         middle = town.ledger.height + plan.middle()
-        days = FeeDays(plan.economy.feerate, args.spike, middle, args.spike_blocks)
-        ended = everybody_leaves(town, kits, days, progress)
+        market = FeeMarket(plan.economy.feerate, (Spike(middle, args.spike_blocks, args.spike),))
+        ended = everybody_leaves(town, kits, market, progress)
     if args.json:
         print(json.dumps({**asdict(ended), "total": asdict(ended.total), "all_out": ended.all_out}))
     else:

@@ -14,13 +14,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from superscalar_ref.bitcoin.transaction import Transaction
+from superscalar_ref.chain.fees import FeeMarket, Offer
 from superscalar_ref.chain.interface import OutPoint
 from superscalar_ref.chain.kernel import KernelLedger
 from superscalar_ref.machine.types import Event
+from superscalar_ref.parties.bumper import Bumper
 from superscalar_ref.parties.kit import Kit, RestoredClient, export, restore
 from superscalar_ref.parties.watch import Watcher, txid_bytes
 from superscalar_ref.protocol.transaction import Kind
-from superscalar_ref.scenario.miner import FeeDays, Purse, pays
 from superscalar_ref.scenario.town import Progress, Town, payout_script, wallet_key, wallet_script
 
 DONE = ("swept", "paid", "left")
@@ -100,7 +101,7 @@ class _Leaver:
     factory: int
     client: RestoredClient
     watcher: Watcher
-    purse: Purse | None
+    purse: Bumper | None
     height: int = 0
 
     @property
@@ -111,7 +112,7 @@ class _Leaver:
 @dataclass
 class _Run:
     ledger: KernelLedger
-    days: FeeDays
+    market: FeeMarket
     leavers: list[_Leaver]
     by_kind: dict[str, Sum] = field(default_factory=dict)
     made: dict[OutPoint, int] = field(default_factory=dict)
@@ -122,54 +123,53 @@ class _Run:
 
     def block(self) -> tuple[bool, bool]:
         """Mine what is ready and pays. Returns whether anything was mined, and whether something paid too little."""
-        floor = self.days.floor(self.ledger.height + 1)
-        ready: dict[str, tuple[Transaction, int, str, list[_Leaver]]] = {}
+        height = self.ledger.height + 1
+        ready: dict[str, tuple[Offer, str, list[_Leaver]]] = {}
         for leaver in self.leavers:
             if leaver.done:
                 continue
             for name, transaction in leaver.watcher.publish().items():
                 template = leaver.client.factory.templates[name]
-                entry = ready.setdefault(transaction.txid, (transaction, template.fee, str(template.kind), []))
-                entry[3].append(leaver)
-        mined: list[tuple[Transaction, int, str]] = []
-        taken: set[OutPoint] = set()
-        payers: set[str] = set()
-        poor = False
-        for transaction, fee, kind, owners in ready.values():
-            points = {OutPoint(txid_bytes(one.txid_hex), one.index) for one in transaction.inputs}
-            if points & taken:
-                continue
-            if pays(transaction, fee, floor):
-                mined.append((transaction, fee, kind))
-                taken |= points
-                continue
-            pair = None
-            # In a spike those with a coin wait as well: nothing presses, for nobody else is there.
-            if not self.days.in_spike(self.ledger.height + 1):
-                pair = self._bumped(transaction, fee, kind, owners, payers, floor)
-            if pair is None:
-                poor = True
-                continue
-            mined.extend(pair)
-            taken |= points
+                entry = ready.setdefault(transaction.txid, (Offer(transaction, template.fee), str(template.kind), []))
+                entry[2].append(leaver)
+        kinds = {txid: kind for txid, (_, kind, _) in ready.items()}
+        children: dict[str, Bumper] = {}
+        offers = [offer for offer, _, _ in ready.values()]
+        # In a spike those with a coin wait as well: nothing presses, for nobody else is there.
+        if not self.market.in_spike(height):
+            for parent, _, owners in ready.values():
+                found = self._child(parent, owners, list(children.values()), height)
+                if found is not None:
+                    child, payer = found
+                    offers.append(child)
+                    children[child.transaction.txid] = payer
+                    kinds[child.transaction.txid] = str(Kind.CHILD)
+        mined = self.market.block(height, offers)
+        spent = {(one.txid_hex, one.index) for offer in mined for one in offer.transaction.inputs}
+        poor = any(
+            (one.txid_hex, one.index) not in spent for offer, _, _ in ready.values() for one in offer.transaction.inputs
+        )
         if not mined:
             return False, poor
-        self._mine(mined)
+        self._mine([(offer.transaction, offer.fee, kinds[offer.transaction.txid]) for offer in mined])
+        for offer in mined:
+            if offer.transaction.txid in children:
+                children[offer.transaction.txid].settle(offer.transaction)
         return True, poor
 
-    def _bumped(
-        self, parent: Transaction, fee: int, kind: str, owners: list[_Leaver], payers: set[str], floor: int
-    ) -> list[tuple[Transaction, int, str]] | None:
-        """A transaction with a child by the first of its owners that can pay, once a block each."""
+    def _child(
+        self, parent: Offer, owners: list[_Leaver], busy: list[Bumper], height: int
+    ) -> tuple[Offer, Bumper] | None:
+        """A child of what pays too little, by the first of its owners that can pay, once a block each."""
+        price = self.market.feerate(height)
+        if parent.pays(price):
+            return None
         for leaver in owners:
-            if leaver.purse is None or leaver.client.name in payers:
+            if leaver.purse is None or any(leaver.purse is one for one in busy):
                 continue
-            child = leaver.purse.child(parent, fee, floor)
-            if child is None:
-                continue
-            payers.add(leaver.client.name)
-            anchor_sat = parent.outputs[child.inputs[0].index].amount_sat
-            return [(parent, fee, kind), (child, leaver.purse.pay(child, anchor_sat), str(Kind.CHILD))]
+            child = leaver.purse.child(parent, price)
+            if child is not None:
+                return child, leaver.purse
         return None
 
     def _mine(self, mined: list[tuple[Transaction, int, str]]) -> None:
@@ -201,8 +201,8 @@ class _Run:
     def next_wait(self, poor: bool, last: int) -> int:
         """Blocks to the next height at which something may be published, or comes to rest."""
         height = self.ledger.height
-        if poor and self.days.in_spike(height + 1):
-            return self.days.spike_end() - height - 1
+        if poor and self.market.in_spike(height + 1):
+            return self.market.spike_end(height + 1) - height - 1
         return min((self._wait_of(leaver, last - height) for leaver in self.leavers if not leaver.done), default=1)
 
     def _wait_of(self, leaver: _Leaver, most: int) -> int:
@@ -219,12 +219,12 @@ def kits_of(town: Town) -> dict[str, Kit]:
 
 
 def everybody_leaves(
-    town: Town, kits: Mapping[str, Kit], days: FeeDays, progress: Progress = lambda what, done, of: None
+    town: Town, kits: Mapping[str, Kit], market: FeeMarket, progress: Progress = lambda what, done, of: None
 ) -> Ended:
     """Let all clients leave from their kits, on the town's chain; a ``KeyboardInterrupt`` ends it with what is done."""
     begun = town.ledger.height
     leavers = list(_leavers(town, kits, begun, progress))
-    run = _Run(town.ledger, days, leavers)
+    run = _Run(town.ledger, market, leavers)
     run.look()
     interrupted = False
     try:
@@ -251,7 +251,7 @@ def _leavers(town: Town, kits: Mapping[str, Kit], begun: int, progress: Progress
         progress("kits taken up", number + 1, len(kits))
         client = restore(kit)
         coin = town.reserves.get(name)
-        purse = None if coin is None else Purse(wallet_key(name), wallet_script(name), coin)
+        purse = None if coin is None else Bumper(wallet_key(name), wallet_script(name), coin)
         if purse is None:
             # What it cannot get mined it does not publish: its strategy then waits for the alternate.
             client.hidden = frozenset(
@@ -265,16 +265,20 @@ def _leavers(town: Town, kits: Mapping[str, Kit], begun: int, progress: Progress
 
 def _walk(run: _Run, progress: Progress) -> None:
     ends = [leaver.client.factory.terms.locks for leaver in run.leavers]
-    last = max(locks.end + locks.to_self_delay for locks in ends) + 4 * run.days.spike_blocks + 100
+    last = (
+        max(locks.end + locks.to_self_delay for locks in ends)
+        + 4 * sum(spike.blocks for spike in run.market.spikes)
+        + 100
+    )
     while run.ledger.height < last and not all(leaver.done for leaver in run.leavers):
         progress("out", sum(leaver.done for leaver in run.leavers), len(run.leavers))
         mined, poor = run.block()
         if not mined:
             wait = run.next_wait(poor, last)
-            if poor and run.days.in_spike(run.ledger.height + 1):
+            if poor and run.market.in_spike(run.ledger.height + 1):
                 run.waited += wait
             run.ledger.advance(min(max(wait, 1), last - run.ledger.height))
-        elif poor and run.days.in_spike(run.ledger.height):
+        elif poor and run.market.in_spike(run.ledger.height):
             run.waited += 1
         run.look()
     progress("out", sum(leaver.done for leaver in run.leavers), len(run.leavers))

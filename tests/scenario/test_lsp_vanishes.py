@@ -8,19 +8,20 @@ from pathlib import Path
 
 import pytest
 
+from superscalar_ref.chain.fees import FeeMarket, Offer, Spike
 from superscalar_ref.cli import main
 from superscalar_ref.errors import InputError, ProtocolError
+from superscalar_ref.parties.bumper import Bumper
 from superscalar_ref.parties.kit import without
 from superscalar_ref.protocol.shape import Shape
 from superscalar_ref.scenario.lsp_vanishes import Ended, everybody_leaves, kits_of
-from superscalar_ref.scenario.miner import FeeDays, Purse
 from superscalar_ref.scenario.town import Plan, Town, build_town, check_plan
 from tests.scenario.plans import small
 
 
-def left(plan: Plan, days: FeeDays | None = None) -> tuple[Town, Ended]:
+def left(plan: Plan, market: FeeMarket | None = None) -> tuple[Town, Ended]:
     town = build_town(plan)
-    return town, everybody_leaves(town, kits_of(town), days or FeeDays())
+    return town, everybody_leaves(town, kits_of(town), market or FeeMarket())
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +61,8 @@ def test_the_totals_are_those_of_the_tree(quiet: tuple[Town, Ended]) -> None:
 def test_a_spike_delays_and_costs_nobody_its_money(quiet: tuple[Town, Ended]) -> None:
     plan = small()
     town = build_town(plan)
-    days = FeeDays(1, 30, town.ledger.height + plan.middle(), 12)
-    ended = everybody_leaves(town, kits_of(town), days)
+    market = FeeMarket(1, (Spike(town.ledger.height + plan.middle(), 12, 30),))
+    ended = everybody_leaves(town, kits_of(town), market)
     assert ended.all_out
     assert ended.waited_in_spike > 0
     swept = [out.height for out in ended.clients if out.status == "swept"]
@@ -74,7 +75,7 @@ def test_a_client_whose_kit_lacks_its_path_is_not_out_by_itself() -> None:
     kits = kits_of(town)
     (name,) = kits
     kits[name] = without(kits[name], *kits[name].signatures)
-    ended = everybody_leaves(town, kits, FeeDays())
+    ended = everybody_leaves(town, kits, FeeMarket())
     assert not ended.all_out
     assert ended.total.count == 0
 
@@ -83,12 +84,12 @@ def test_a_purse_that_is_too_small_pays_nothing(quiet: tuple[Town, Ended]) -> No
     town, _ = quiet
     name, coin = next(iter(town.reserves.items()))
     lsp = town.factories[0].lsp
-    parent = lsp.complete_transaction("kickoff:r@-")
+    parent = Offer(lsp.complete_transaction("kickoff:r@-"), 0)
     from superscalar_ref.scenario.town import wallet_key, wallet_script
 
-    purse = Purse(wallet_key(name), wallet_script(name), coin)
-    assert purse.child(parent, 0, 10) is not None
-    assert purse.child(parent, 0, 1_000) is None
+    purse = Bumper(wallet_key(name), wallet_script(name), coin)
+    assert purse.child(parent, 1_000) is None
+    assert purse.child(parent, 10) is not None
     assert purse.spent == 0
 
 
@@ -101,7 +102,7 @@ def test_an_interruption_gives_what_is_done() -> None:
         if told.count("out") == 4:
             raise KeyboardInterrupt
 
-    ended = everybody_leaves(town, kits_of(town), FeeDays(), stop)
+    ended = everybody_leaves(town, kits_of(town), FeeMarket(), stop)
     assert ended.interrupted
     assert not ended.all_out
     assert ended.total.count > 0
