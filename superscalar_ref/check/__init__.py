@@ -8,12 +8,13 @@ How a verdict comes about, from the inside out:
   turns each scene into games. ``ceremony`` searches the signing sessions, with a crash between any two actions, and
   ``ceremony_loss`` says what a broken one comes to on the chain. ``lives`` searches the lives of a client and an LSP,
   with a crash between any two effects; ``network`` the ceremonies of honest parties (``mail``) whose messages are lost,
-  doubled and late.
+  doubled and late. ``htlc`` plays one payment that goes by the chain, against the limits on its expiry.
 * ``configurations`` and ``world`` are the small factories: every lock as tight as the constraints allow.
 * ``judge`` decides the properties, ``variants`` the wrong designs, ``reasons`` takes single rules away, ``trace`` tells
   each loss.
 * ``proofs`` carries the arithmetic to all parameter values.
 
 What is not shown: one honest party at a time; few updates; fees as an ability and not as a number; no pinning; no
-reorgs; no payments in flight and no sales; miners who leave a transaction out no longer than ``confirmation_blocks``.
+reorgs; no payments in flight in the races of the tree; miners who leave a transaction out no longer than
+``confirmation_blocks``.
 """

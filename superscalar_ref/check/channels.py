@@ -29,10 +29,13 @@ NAMES = (CLIENT, LSP)
 BUDGETS = ((True, 1, 1), (False, 1, 0), (True, 2, 0))
 """Whether the payment is over before, how many versions are proposed, how often a connection is lost."""
 AMOUNT = 3
+SAT = 2
+"""What a satoshi is worth here (msat), so that the payment is no whole one."""
 MOST = 9
 """More commitments, or more letters on their way to one side, than the tables ever need here."""
 CLOSABLE, REVOKED, GOES_ON = "P-CHANNEL-CLOSABLE", "P-CHANNEL-REVOKED", "P-CHANNEL-GOES-ON"
-PROPERTIES = (CLOSABLE, REVOKED, GOES_ON)
+VALUE = "P-CHANNEL-VALUE"
+PROPERTIES = (CLOSABLE, REVOKED, GOES_ON, VALUE)
 """What is decided here."""
 _STUCK = "the two sides never come to rest again"
 _ENDLESS = "the two sides go on without end"
@@ -83,9 +86,15 @@ def explore(
     client: BoundMachine[Client],
     until: frozenset[str] = frozenset(),
     meter: Meter | None = None,
+    commitments: str = "both",
+    amounts: str = "msat",
 ) -> Ceremonies:
-    """Search everything that two sides can do. ``until``: stop when one of these is broken. ``meter`` counts."""
-    search = _Search(channel, client)
+    """Search everything that two sides can do. ``until``: stop when one of these is broken. ``meter`` counts.
+
+    ``commitments``: client, when the LSP gets none of its own on a new outpoint, and signs the leaf without.
+    ``amounts``: sat, when each side counts in whole sat what a payment leaves it.
+    """
+    search = _Search(channel, client, commitments == "client", amounts == "sat")
     every: list[Ceremonies] = []
     for paid, updates, cuts in BUDGETS:
         every.append(search.run(_start(paid, updates, cuts), until, meter))
@@ -115,6 +124,8 @@ def _put(pair: tuple[T, T], place: int, value: T) -> tuple[T, T]:
 class _Search:
     channel: BoundMachine[Channel]
     client: BoundMachine[Client]
+    one_sided: bool = False
+    whole: bool = False
     known: dict[tuple[Channel, Event], Stepped[Channel] | None] = field(default_factory=dict)
     """What the table makes of an event: looked up, since one side's steps are met in many places."""
 
@@ -236,7 +247,8 @@ class _Search:
             version = here.signing[place]
             if not version:
                 continue
-            if version not in here.signed[place] and str(version) in here.holds[place]:
+            ready = str(version) in here.holds[place] or (self.one_sided and name == LSP)
+            if version not in here.signed[place] and ready:
                 after = replace(here, signed=_put(here.signed, place, here.signed[place] | {version}))
                 yield f"{name} signs the leaf state of version {version}", _checked(after)
             complete = all(version in signed for signed in here.signed)
@@ -295,6 +307,8 @@ class _Search:
         if stepped is None:
             return None
         side = stepped.context
+        if self.whole and not side.htlcs:
+            side = replace(side, balance_msat=side.balance_msat - side.balance_msat % SAT)
         holds, gave = here.holds[place], here.gave[place]
         sent: list[Event] = []
         for action in stepped.actions:
@@ -311,6 +325,8 @@ class _Search:
                         gave = every
                     case "their_move":
                         gave |= newest
+        if self.one_sided and NAMES[place] == LSP:
+            holds = here.holds[place]
         other = 1 - place
         return replace(
             here,
@@ -388,6 +404,11 @@ def _checked(here: Pair) -> Pair:
     """The same, with what is wrong in it."""
     if here.broken[0]:
         return here
+    if all(_quiet(here, side) for side in here.sides):
+        mine, theirs = (side.balance_msat for side in here.sides)
+        if mine + theirs != here.sides[0].capacity_msat:
+            says = f"{CLIENT} counts {mine} msat for itself and {LSP} {theirs}, of {here.sides[0].capacity_msat}"
+            return replace(here, broken=(VALUE, says))
     for place, name in enumerate(NAMES):
         side = here.sides[place]
         may = {here.counts[place]} | {version for version in here.signed[place] if version > here.counts[place]}
@@ -439,5 +460,6 @@ def _examples(here: Pair) -> Iterator[str]:
         yield CLOSABLE
     if _rest(here) and here.sides[0].departures and here.paid:
         yield REVOKED
+        yield VALUE
     if _rest(here) and here.newest == here.counts[0] == here.counts[1] > here.sides[0].departures > 0:
         yield GOES_ON

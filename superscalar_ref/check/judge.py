@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from superscalar_ref.check import ceremony, channels, lives, network, stock
+from superscalar_ref.check import ceremony, channels, htlc, lives, network, stock
 from superscalar_ref.check import tower as towers
 from superscalar_ref.check.arena import Arena, payout
 from superscalar_ref.check.ceremony_loss import loss
@@ -57,8 +57,8 @@ STATIC = ("P-BLAST-BOUNDED",)
 SOMETIMES = "-SOMETIMES"
 TOWERS = towers.PROPERTIES
 LIVES, MAIL = lives.PROPERTIES, network.PROPERTIES
-CHANNELS, LEAF = channels.PROPERTIES, stock.PROPERTIES
-KNOWN = (*CLIENT, "P-LSP-EXIT", *BOTH, *STATIC, *CEREMONIES, *LIVES, *MAIL, *CHANNELS, *TOWERS, *LEAF)
+CHANNELS, LEAF, PAYMENTS = channels.PROPERTIES, stock.PROPERTIES, htlc.PROPERTIES
+KNOWN = (*CLIENT, "P-LSP-EXIT", *BOTH, *STATIC, *CEREMONIES, *LIVES, *MAIL, *CHANNELS, *PAYMENTS, *TOWERS, *LEAF)
 """Every property that is decided here; each has a ``sometimes`` of the same name with ``-SOMETIMES``."""
 
 
@@ -99,7 +99,7 @@ class Job:
     choices: tuple[tuple[str, str], ...] = ()
     hero: str = ""
     search: str = "ceremonies"
-    """Without a configuration: ceremonies, lives, network, channels, towers, or stock: one leaf and its sales."""
+    """Without a configuration: ceremonies, lives, network, channels, payments, towers, stock (a leaf and sales)."""
     default: bool = True
     """Whether the words are the specification's defaults."""
 
@@ -178,6 +178,8 @@ def jobs(design: Design, properties: Iterable[str]) -> list[Job]:
         found.append(Job(None, search="network"))
     if wanted & set(CHANNELS):
         found.append(Job(None, search="channels"))
+    if wanted & set(PAYMENTS):
+        found.append(Job(None, search="payments"))
     if wanted & set(LEAF):
         found.append(Job(None, search="stock"))
     parameters = design.specification.parameters
@@ -308,6 +310,16 @@ class _Work:
         return run_job(self.design, job, self.properties, self.quick, meter)
 
 
+_HEROES: dict[str, Callable[[tuple[str, ...]], str]] = {
+    "lives": lives.hero,
+    "network": network.hero,
+    "channels": channels.hero,
+    "payments": htlc.hero,
+    "towers": towers.hero,
+}
+"""Who loses at the end of a way through each search."""
+
+
 def _searched(design: Design, search: str, wanted: set[str], quick: bool, meter: Meter) -> list[Verdict]:
     """What a search without a chain of its own says about those of ``wanted`` that it decides."""
     until = frozenset(wanted) if quick else frozenset()
@@ -321,7 +333,12 @@ def _searched(design: Design, search: str, wanted: set[str], quick: bool, meter:
         found = network.explore(tables, until, meter)
     elif search == "channels":
         properties = CHANNELS
-        found = channels.explore(design.channel(), tables.client, until, meter)
+        plot = design.plot
+        found = channels.explore(design.channel(), tables.client, until, meter, plot.commitments, plot.amounts)
+    elif search == "payments":
+        properties = PAYMENTS
+        parameters, plot = design.specification.parameters, design.plot
+        found = htlc.explore(design.channel(), parameters, plot.htlc_scripts, plot.htlc_expiry, until, meter)
     elif search == "towers":
         properties = TOWERS
         found = towers.explore(tables.client, design.watchtower(), design.strategy, until, meter)
@@ -336,9 +353,7 @@ def _searched(design: Design, search: str, wanted: set[str], quick: bool, meter:
         trace = None
         if way is not None and search != "ceremonies":
             told = f"{way[-1][0].upper()}{way[-1][1:]}."
-            hero = {"lives": lives.hero, "network": network.hero, "channels": channels.hero, "towers": towers.hero}[
-                search
-            ](way)
+            hero = _HEROES[search](way)
             trace = Trace(name, hero, search, (), 1, 0, lives.dated(way[:-1]), (), (), None, told)
         elif way is not None:
             trace = loss(name, way)

@@ -198,7 +198,7 @@ def reason(removal: Removal, whole: Whole) -> Reason:
     for job in sorted(jobs(design, KNOWN), key=_order):
         if job.configuration is None:
             of_strategy = strategy and job.search == "towers"
-            if tables & _READS.get(job.search, tables) or of_strategy or (numbers and job.search == "stock"):
+            if tables & _READS.get(job.search, tables) or of_strategy or (numbers and job.search in _COUNTS):
                 todo.append(job)
         elif strategy:
             todo.append(job)
@@ -228,10 +228,13 @@ _READS: dict[str, frozenset[str]] = {
     "lives": frozenset({"client", "factory"}),
     "ceremonies": frozenset({"session"}),
     "stock": frozenset({"stock"}),
+    "payments": frozenset({"channel"}),
     "network": _SIGNING,
     "channels": frozenset({"channel", "client"}),
 }
 """The tables that each search steps through, the cheapest search first; one that is not named may step through all."""
+_COUNTS = ("stock", "payments")
+"""The searches without a configuration that read the parameters."""
 _FOLLOWS = ("P-STRATEGY-WINS", *TOWERS)
 """What depends on the strategy: all else is about what could be done."""
 

@@ -26,6 +26,10 @@ OPTIONS: dict[str, tuple[object, ...]] = {
     "poison": ("after", "with", "before", "stock", "links", "none"),
     "counters": ("grow", "restart"),
     "life": ("fixed", "extended"),
+    "commitments": ("both", "client"),
+    "amounts": ("msat", "sat"),
+    "htlc_scripts": ("two-stage", "one-stage"),
+    "htlc_expiry": ("exit", "delta"),
 }
 """What a variant may say under ``[options]``, beside its patches: the values of each; none: any text."""
 LOSSES = ("theft", "ransom")
@@ -101,6 +105,10 @@ def changed(design: Design, variant: Variant) -> tuple[Design, tuple[str, ...]]:
         poison=str(options.get("poison", "after")),
         counters=str(options.get("counters", "grow")),
         life=str(options.get("life", "fixed")),
+        commitments=str(options.get("commitments", "both")),
+        amounts=str(options.get("amounts", "msat")),
+        htlc_scripts=str(options.get("htlc_scripts", "two-stage")),
+        htlc_expiry=str(options.get("htlc_expiry", "exit")),
     )
     specification = apply_variant(design.specification, variant)
     before = design.specification.parameters

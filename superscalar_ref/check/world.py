@@ -47,6 +47,14 @@ class Plot:
     """restart: an update may begin at index 0 again, on the same output."""
     life: str = "fixed"
     """extended: an update may sign a later end, on the same output."""
+    commitments: str = "both"
+    """client: on a new outpoint the LSP gets no commitment of its own."""
+    amounts: str = "msat"
+    """sat: each side of a channel counts what its commitments pay, in whole sat."""
+    htlc_scripts: str = "two-stage"
+    """one-stage: the delay is in the HTLC's script, before the claim."""
+    htlc_expiry: str = "exit"
+    """delta: a payee asks for the time that its claim takes, not for its exit's."""
 
 
 @dataclass(frozen=True)

@@ -554,7 +554,8 @@ def test_why_notices_what_never_happens_any_more(specification: Specification, m
     ("identity", "code", "says"),
     [
         ("R-LSP-AWAKE", 0, "3 lost (theft)"),
-        ("R-EXIT-MARGIN", 0, "The proofs find values with a loss:"),
+        ("R-EXIT-MARGIN", 0, "P-HTLC-OUTLIVES-EXIT is lost by A"),
+        ("R-HTLC-WINDOW", 0, "The proofs find values with a loss:"),
         ("same_link", 1, "It is missed by tests/protocol/test_stock.py."),
     ],
 )
