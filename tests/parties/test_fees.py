@@ -18,7 +18,9 @@ from superscalar_ref.chain.interface import TxOut
 from superscalar_ref.parties.bumper import Bumper
 from superscalar_ref.parties.watch import txid_bytes
 from superscalar_ref.protocol.shape import Shape
+from superscalar_ref.protocol.transaction import Role
 from superscalar_ref.realise.book import CoinOutput
+from superscalar_ref.realise.child import CHILD_VBYTES
 from superscalar_ref.spec.load import load_parameters
 from tests.parties.chain_scene import OnChain
 from tests.parties.scene import BALANCE, ECONOMY, LOCKS, LSP, WALLET_KEY, WALLET_SCRIPT
@@ -121,6 +123,12 @@ def test_a_client_with_a_coin_is_a_block_late_in_a_spike_of_any_length() -> None
     run = market([(0, 100, HIGH)], [ME])
     assert leave(run, 12) == {KICKOFF: 2, STATE: 6, COMMITMENT: 7}
     assert 0 < run.bumpers[ME].coin.output.amount_sat == RESERVE - run.bumpers[ME].spent
+    actor, needed = run.here.play.actors[ME], 0
+    for name in (KICKOFF, STATE, COMMITMENT):
+        template, size = actor.factory.templates[name], actor.complete_transaction(name).vbytes + CHILD_VBYTES
+        anchor = next(output.amount for output in template.outputs if output.role is Role.ANCHOR)
+        needed += HIGH * size - template.fee - anchor
+    assert run.bumpers[ME].spent == needed, "each transaction of the path and its child, less what is signed into it"
 
 
 def test_the_lsp_s_coin_gets_in_what_a_client_without_one_publishes() -> None:
