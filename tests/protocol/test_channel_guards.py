@@ -497,3 +497,11 @@ def test_the_strict_machine_and_the_pure_step_agree() -> None:
     agreement = assert_agree(MACHINE, contexts, events)
     assert agreement.taken == {row.id for row in MACHINE.table.transitions}
     assert agreement.refused > 1000
+
+
+@pytest.mark.parametrize(("row", "says"), [("CHN-35", "moved"), ("CHN-40", "given_up")])
+def test_what_ends_a_move_is_said_of_the_new_outpoint_and_then_forgotten(row: str, says: str) -> None:
+    done = step(MACHINE, *GOOD[row])
+    (letter,) = [action for action in done.actions if action.kind == "send"]
+    assert (letter.name, letter["outpoint"]) == (says, NEW)
+    assert not done.context.moved | done.context.left | done.context.given_up
