@@ -724,7 +724,7 @@ class ChannelActor:
             if htlc.payer == self.name and self.height >= htlc.expiry:
                 return f"its HTLC {htlc.number} has expired and was not given back"
             known = htlc.payment_hash in self.preimages and htlc.stage == rules.FINAL
-            if htlc.payer != self.name and known and self.height >= self.limits.exit_by(htlc.expiry):
+            if htlc.payer != self.name and known and self.limits.must_begin(self.height, htlc.expiry):
                 return f"HTLC {htlc.number}, whose preimage it knows, expires too soon to wait any longer"
         return ""
 

@@ -26,6 +26,8 @@ class HtlcLimits:
     """A payment expires at least this many blocks before the end (``htlc_cutoff_blocks``)."""
     claim_blocks: int = 1
     """To confirm the commitment and then the claim, with a look before each."""
+    look_blocks: int = 1
+    """The party's next look at the chain comes at most so many blocks after this one: ``1 + absence_blocks``."""
 
     def earliest(self, tip: int) -> int:
         """The earliest expiry (height) that is accepted at a tip: ``tip + exit + margin`` (R-EXIT-MARGIN)."""
@@ -38,6 +40,13 @@ class HtlcLimits:
     def exit_by(self, expiry: int) -> int:
         """The last tip at which a payee that knows the preimage may begin its exit, to claim before ``expiry``."""
         return expiry - self.exit_blocks - self.claim_blocks
+
+    def must_begin(self, tip: int, expiry: int) -> bool:
+        """Whether a payee that knows the preimage must begin its exit now: its next look may be too late.
+
+        ``tip`` and ``expiry`` are heights (L-HTLC-EARLIEST).
+        """
+        return tip + self.look_blocks > self.exit_by(expiry)
 
     @property
     def forward_delta(self) -> int:
@@ -63,6 +72,7 @@ def limits_from(parameters: Parameters, end: int, exit_blocks: int | None = None
         end,
         parameters.number("htlc_cutoff_blocks"),
         2 * (parameters.number("exit_absence_blocks") + parameters.number("confirmation_blocks")),
+        1 + parameters.number("absence_blocks"),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import pytest
@@ -113,6 +113,11 @@ def test_what_must_be_closed_is_noticed_in_time() -> None:
     assert not pair.l.must_close()
     pair.l.height += 1
     assert "expires too soon" in pair.l.must_close()
+    pair.l.limits = replace(pair.l.limits, look_blocks=7)
+    pair.l.height = pair.limits.exit_by(EXPIRY) - 7
+    assert not pair.l.must_close(), "it looks again just in time"
+    pair.l.height += 1
+    assert "expires too soon" in pair.l.must_close(), "its next look may be too late"
     pair.a.height = EXPIRY
     assert "has expired" in pair.a.must_close()
 

@@ -48,6 +48,18 @@ def test_a_payee_that_begins_in_time_claims_before_the_expiry() -> None:
     assert begun + limits.exit_blocks + limits.claim_blocks == expiry
 
 
+def test_a_payee_that_may_be_away_begins_at_the_last_look_that_is_surely_in_time() -> None:
+    parameters = load_parameters().defaults()
+    limits = limits_from(parameters, 20_000)
+    away = 1 + parameters.number("absence_blocks")
+    tip = 1_000
+    expiry = limits.earliest(tip)
+    assert not limits.must_begin(tip, expiry), "what was just accepted does not close the channel"
+    last = limits.exit_by(expiry) - away
+    assert not limits.must_begin(last, expiry), "the next look is still in time"
+    assert limits.must_begin(last + 1, expiry), "the next look may be one block too late"
+
+
 @given(tip=heights, expiry=heights, exit_blocks=spans, margin=spans, end=heights, cutoff=spans)
 def test_the_expiry_that_a_refusal_names_is_accepted(
     tip: int, expiry: int, exit_blocks: int, margin: int, end: int, cutoff: int
