@@ -641,6 +641,8 @@ class _Bench:
         total = Verdict(name)
         for offer in self.world.offers():
             blueprint = offer.blueprint
+            if blueprint.terms != self.world.terms:
+                continue  # Terms that a client is to refuse: what their states are called, the paths do not say.
             for who in self.world.tree.clients:
                 own = set(blueprint.path(who)) & set(blueprint.templates)
                 total = replace(total, cases=total.cases + 1, states=total.states + 1)

@@ -300,6 +300,23 @@ def test_a_faulty_variant_stops_only_those_who_need_it(tmp_path: Path, capsys: p
     assert main(["check", "--spec", str(copy), "--property", "L-LOCK-ORDER"]) == 0
 
 
+def test_terms_that_only_a_wrong_table_accepts_are_no_excuse_for_a_traceback(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "spec"
+    shutil.copytree(SPEC, copy)
+    table = copy / "machines" / "client.toml"
+    text = table.read_text(encoding="utf-8")
+    assert '"locks_outlast_absence", ' in text
+    table.write_text(text.replace('"locks_outlast_absence", ', ""), encoding="utf-8")
+    small = ["check", "--spec", str(copy), "--config", "one-layer", "--cores", "1"]
+    # Whom an exit drags does not hang on it; what a client is left with does.
+    assert main([*small, "--property", "P-BLAST-BOUNDED"]) == 0
+    capsys.readouterr()
+    assert main([*small, "--property", "P-EXIT-ALWAYS"]) == 1
+    assert "REFUTED P-EXIT-ALWAYS" in capsys.readouterr().out
+
+
 def test_a_doubter_deletes_a_guard_and_sees_the_money_leave(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     copy = tmp_path / "spec"
     shutil.copytree(SPEC, copy)
