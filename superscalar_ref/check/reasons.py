@@ -45,6 +45,8 @@ class Removal:
     design: Design | None
     """None when the tables cannot even be loaded without it."""
     problem: str = ""
+    part: str = ""
+    """The guard or effect of a transition that this is about; empty for all of what was asked for."""
 
 
 @dataclass(frozen=True)
@@ -76,10 +78,10 @@ def removals(design: Design, identity: str) -> Iterator[Removal]:
                 continue
             for guard in row.guards:
                 says = f"{identity} without the guard '{guard}'"
-                yield _patched(design, says, do="drop_guard", transition=identity, guard=guard)
+                yield replace(_patched(design, says, do="drop_guard", transition=identity, guard=guard), part=guard)
             for effect in row.effects:
                 says = f"{identity} without the effect '{effect}'"
-                yield _patched(design, says, do="drop_effect", transition=identity, effect=effect)
+                yield replace(_patched(design, says, do="drop_effect", transition=identity, effect=effect), part=effect)
             yield _patched(design, f"without {identity}", do="remove_transition", transition=identity)
             return
         if any(identity in row.guards for row in machine.transitions):
@@ -99,10 +101,11 @@ def _patched(design: Design, says: str, **patch: str) -> Removal:
         return Removal(says, None, str(error))
 
 
-def unnoticed(design: Design, identity: str, directory: Path | None = None) -> str:
+def unnoticed(design: Design, identity: str, directory: Path | None = None, part: str = "") -> str:
     """What ``spec/unnoticed.toml`` says about an id that no search misses: why, and the test that does miss it.
 
-    Empty when it says nothing. Raises ``SpecError`` when the file cannot be read.
+    ``part`` is the guard or effect that was taken from the transition ``identity``; empty: all of it. Empty when
+    it says nothing. Raises ``SpecError`` when the file cannot be read.
     """
     owners = {
         machine.name
@@ -112,7 +115,7 @@ def unnoticed(design: Design, identity: str, directory: Path | None = None) -> s
     }
     rows: Any = read_document(spec_directory(directory) / "unnoticed.toml").data.get("unnoticed", [])
     for row in rows:
-        if identity in row.get("ids", ()) or owners & set(row.get("machines", ())):
+        if {identity, part} & set(row.get("ids", ())) or owners & set(row.get("machines", ())):
             return f"{row['why']} It is missed by {row['test']}."
     return ""
 

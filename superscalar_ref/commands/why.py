@@ -85,7 +85,7 @@ def _told(outcome: Reason, args: argparse.Namespace, design: Design) -> tuple[di
     else:
         losses = _proven(args)
         noticed = bool(losses)
-        says = f"no search notices. {_elsewhere(losses, args, design)}"
+        says = f"no search notices. {_elsewhere(losses, args, design, outcome.removal.part)}"
     row = {
         "removal": outcome.removal.says,
         "noticed": noticed,
@@ -107,11 +107,11 @@ def _proven(args: argparse.Namespace) -> list[str]:
     return list(losses[0].lines()) if losses else []
 
 
-def _elsewhere(losses: list[str], args: argparse.Namespace, design: Design) -> str:
+def _elsewhere(losses: list[str], args: argparse.Namespace, design: Design, part: str) -> str:
     if losses:
         return "The proofs find values with a loss:\n    " + "\n    ".join(losses)
     if args.id.startswith("R-"):
         return "Neither do the proofs."
     from superscalar_ref.check.reasons import unnoticed  # noqa: PLC0415
 
-    return unnoticed(design, args.id, args.spec) or "Neither does anything that the specification names."
+    return unnoticed(design, args.id, args.spec, part) or "Neither does anything that the specification names."

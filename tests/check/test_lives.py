@@ -137,3 +137,12 @@ def test_what_no_search_misses_is_named_with_the_test_that_does(design: Design) 
     assert "need not: give up" in unnoticed(design, "FAC-15")
     assert "no poison to sign" in unnoticed(design, "only_superseded")
     assert unnoticed(design, "NOWHERE-1") == ""
+
+
+def test_a_guard_that_is_taken_from_a_transition_has_its_own_reason(design: Design) -> None:
+    from superscalar_ref.check.reasons import unnoticed
+
+    said = {one.part: unnoticed(design, "SES-5", part=one.part) for one in removals(design, "SES-5")}
+    assert "no poison to sign" in said["only_superseded"]
+    assert "no poison to sign" not in said["children_complete"]
+    assert said[""] == unnoticed(design, "SES-5")
