@@ -11,17 +11,15 @@ Ghosts, which the signer does not see, record what has happened: which nonce has
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
+from superscalar_ref.check.breadth import Found
 from superscalar_ref.check.meter import Meter
 from superscalar_ref.errors import Refused
 from superscalar_ref.machine.step import BoundMachine, prefixes, step
 from superscalar_ref.machine.types import Action, Event
 from superscalar_ref.protocol.session import Record, Session, Task
-
-S = TypeVar("S")
 
 PROPERTIES = (
     "P-SIGNED-CHILDREN-FIRST",
@@ -60,39 +58,6 @@ class Signer:
     """Properties that are broken by now."""
 
 
-@dataclass(frozen=True)
-class Ceremonies:
-    """What the search found."""
-
-    states: int
-    edges: int
-    depth: int
-    broken: dict[str, tuple[str, ...]]
-    """Property → the shortest way to break it."""
-    seen: dict[str, tuple[str, ...]]
-    """Property → the shortest way to an example of what it is about."""
-
-    @classmethod
-    def of(cls, every: Sequence[Ceremonies]) -> Ceremonies:
-        """Several searches as one: what the earlier of them found comes first."""
-        return cls(
-            sum(found.states for found in every),
-            sum(found.edges for found in every),
-            max(found.depth for found in every),
-            {name: way for found in reversed(every) for name, way in found.broken.items()},
-            {name: way for found in reversed(every) for name, way in found.seen.items()},
-        )
-
-
-def way_to(ways: Mapping[S, tuple[S, str] | None], scene: S, last: str) -> tuple[str, ...]:
-    """The way by which a search first came to ``scene``, and at its end ``last``, if there is anything to say."""
-    way = [last] if last else []
-    while (one := ways[scene]) is not None:
-        scene, says = one
-        way.append(says)
-    return tuple(reversed(way))
-
-
 _Step = tuple[str, Event, Session, tuple[Action, ...], bool]
 """What happens, the event, the session after it, the actions, and whether the signer crashes in the middle."""
 _Known = dict[tuple[Session, bool], list[_Step]]
@@ -126,18 +91,18 @@ def explore(
     nonce_survives: bool = False,
     until: frozenset[str] = frozenset(),
     meter: Meter | None = None,
-) -> Ceremonies:
+) -> Found:
     """Search every interleaving of all settings, each by itself.
 
     ``nonce_survives``: a design whose crash leaves the secret nonce as it was when it was made. ``until``: stop when
     one of these properties is broken. ``meter`` counts what is looked at.
     """
-    every: list[Ceremonies] = []
+    every: list[Found] = []
     for collecting, names in SETTINGS:
         every.append(explore_one(table, collecting, names, attempts, nonce_survives, until, meter))
         if until & every[-1].broken.keys():
             break
-    return Ceremonies.of(every)
+    return Found.of(every)
 
 
 _BITS = 12
@@ -305,7 +270,7 @@ def explore_one(
     nonce_survives: bool = False,
     until: frozenset[str] = frozenset(),
     meter: Meter | None = None,
-) -> Ceremonies:
+) -> Found:
     """As ``explore``, one setting: whether the signer collects, and which transactions are signed."""
     packed = _Packed(table, opening(collecting, names), collecting, attempts, nonce_survives)
     start = packed.pack(packed.first)
@@ -349,7 +314,7 @@ def explore_one(
             here = before
         return tuple(reversed(way))
 
-    return Ceremonies(
+    return Found(
         len(ways),
         edges,
         depth,
@@ -434,8 +399,7 @@ def _steps(
     table: BoundMachine[Session], signer: Signer, session: Session, collecting: bool, attempts: int, known: _Known
 ) -> list[_Step]:
     """What the table makes of everything that may happen in one session, whole and cut short."""
-    shared = {"held": signer.held, "records": signer.records, "tree_on_chain": signer.tree_on_chain}
-    seen = replace(session, **shared)  # type: ignore[arg-type]
+    seen = replace(session, held=signer.held, records=signer.records, tree_on_chain=signer.tree_on_chain)
     key = (seen, session.task.transaction in signer.released)
     found = known.get(key)
     if found is None:

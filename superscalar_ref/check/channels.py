@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from superscalar_ref.check.ceremony import Ceremonies, way_to
+from superscalar_ref.check.breadth import Breadth, Found
 from superscalar_ref.check.meter import Meter
 from superscalar_ref.errors import Refused
 from superscalar_ref.machine.step import BoundMachine, Stepped, step
@@ -43,8 +43,6 @@ _MOST = 60_000
 """Scenes: several times those of the whole table. A table that lacks something may have no end of them."""
 _OWN = 50
 """Own steps that follow one event: a table that forgets to note what it did does it for ever."""
-_TOLD = 2_000
-"""Scenes after which a meter hears of them."""
 
 Wire = tuple[Event, ...]
 T = TypeVar("T")
@@ -88,19 +86,19 @@ def explore(
     meter: Meter | None = None,
     commitments: str = "both",
     amounts: str = "msat",
-) -> Ceremonies:
+) -> Found:
     """Search everything that two sides can do. ``until``: stop when one of these is broken. ``meter`` counts.
 
     ``commitments``: client, when the LSP gets none of its own on a new outpoint, and signs the leaf without.
     ``amounts``: sat, when each side counts in whole sat what a payment leaves it.
     """
     search = _Search(channel, client, commitments == "client", amounts == "sat")
-    every: list[Ceremonies] = []
+    every: list[Found] = []
     for paid, updates, cuts in BUDGETS:
         every.append(search.run(_start(paid, updates, cuts), until, meter))
         if until & every[-1].broken.keys():
             break
-    return Ceremonies.of(every)
+    return Found.of(every)
 
 
 def hero(way: Sequence[str]) -> str:
@@ -129,51 +127,18 @@ class _Search:
     known: dict[tuple[Channel, Event], Stepped[Channel] | None] = field(default_factory=dict)
     """What the table makes of an event: looked up, since one side's steps are met in many places."""
 
-    def run(self, start: Pair, until: frozenset[str], meter: Meter | None) -> Ceremonies:
-        """Breadth first, so that each way is a shortest one."""
-        ways: dict[Pair, tuple[Pair, str] | None] = {start: None}
-        before: dict[Pair, list[Pair]] = {start: []}
-        depths = {start: 0}
-        broken: dict[str, Pair] = {}
-        seen: dict[str, Pair] = {}
-        edges = told = told_edges = 0
-        queue = [start]
-        for here in queue:
-            if len(ways) >= told + _TOLD and meter is not None:
-                meter.add(len(ways) - told, edges - told_edges, depths[here])
-                told, told_edges = len(ways), edges
-            if len(ways) > _MOST:
-                broken[GOES_ON] = replace(here, broken=(GOES_ON, _ENDLESS))
-                ways[broken[GOES_ON]] = ways[here]
-                break
-            if here.broken[0]:
-                broken.setdefault(here.broken[0], here)
-                if here.broken[0] in until:
-                    break
-                continue
-            for name in _examples(here):
-                seen.setdefault(name, here)
-            for says, after in self.moves(here):
-                edges += 1
-                if after not in ways:
-                    ways[after], before[after], depths[after] = (here, says), [], depths[here] + 1
-                    queue.append(after)
-                before[after].append(here)
-        if GOES_ON not in broken and not until & broken.keys():
-            stuck = _stuck(queue, before)
+    def run(self, start: Pair, until: frozenset[str], meter: Meter | None) -> Found:
+        """Everything that may follow, and whether the two sides can always come to rest."""
+        breadth = Breadth(start)
+        breadth.run(self.moves, _fault, _examples, until, meter, _MOST)
+        last = _STUCK
+        if breadth.endless:
+            breadth.broken[GOES_ON], last = _MOST, _ENDLESS
+        elif GOES_ON not in breadth.broken and not until & breadth.broken.keys():
+            stuck = breadth.stuck(_rest, _fault)
             if stuck is not None:
-                broken[GOES_ON] = replace(stuck, broken=(GOES_ON, _STUCK))
-                ways[broken[GOES_ON]] = ways[stuck]
-        if meter is not None:
-            meter.add(len(depths) - told, edges - told_edges, max(depths.values()))
-
-        return Ceremonies(
-            len(depths),
-            edges,
-            max(depths.values()),
-            {name: way_to(ways, scene, scene.broken[1]) for name, scene in broken.items()},
-            {name: way_to(ways, scene, scene.broken[1]) for name, scene in seen.items()},
-        )
+                breadth.broken[GOES_ON] = stuck
+        return breadth.found(lambda name, scene: scene.broken[1] or (last if name == GOES_ON else ""))
 
     # -- what may happen -----------------------------------------------------------------------------------------------
 
@@ -443,16 +408,8 @@ def _rest(here: Pair) -> bool:
     return calm and here.signing == (0, 0) and first.outpoints == second.outpoints
 
 
-def _stuck(queue: list[Pair], before: dict[Pair, list[Pair]]) -> Pair | None:
-    """A scene from which no way leads to rest."""
-    ending = [scene for scene in queue if _rest(scene)]
-    met = set(ending)
-    for scene in ending:
-        for earlier in before[scene]:
-            if earlier not in met:
-                met.add(earlier)
-                ending.append(earlier)
-    return next((scene for scene in queue if scene not in met and not scene.broken[0]), None)
+def _fault(here: Pair) -> str:
+    return here.broken[0]
 
 
 def _examples(here: Pair) -> Iterator[str]:

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from superscalar_ref.check.ceremony import Ceremonies
+from superscalar_ref.check.breadth import Found
 from superscalar_ref.check.meter import Meter
 from superscalar_ref.errors import ProtocolError, Refused, SpecError
 from superscalar_ref.machine.step import BoundMachine, step
@@ -88,7 +88,7 @@ def explore(
     until: frozenset[str] = frozenset(),
     meter: Meter | None = None,
     less: str = "",
-) -> Ceremonies:
+) -> Found:
     """Play every payment that is accepted. ``scripts``: two-stage, or one-stage; ``expiry``: exit, or delta.
 
     ``until``: stop when one of these is broken. ``meter`` counts. ``less``: a number that is a block smaller than the
@@ -113,7 +113,7 @@ def explore(
                 seen.setdefault(name, (_begins(payment, rules),))
     if meter is not None:
         meter.add(states, edges, depth)
-    return Ceremonies(states, edges, depth, broken, seen)
+    return Found(states, edges, depth, broken, seen)
 
 
 def hero(way: tuple[str, ...]) -> str:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from superscalar_ref.check.ceremony import Ceremonies
+from superscalar_ref.check.breadth import Breadth, Found
 from superscalar_ref.check.meter import Meter
 from superscalar_ref.errors import ProtocolError
 from superscalar_ref.machine.step import BoundMachine, chosen, outcome
@@ -174,7 +174,7 @@ def explore(
     factory: BoundMachine[Factory],
     until: frozenset[str] = frozenset(),
     meter: Meter | None = None,
-) -> Ceremonies:
+) -> Found:
     """Search both lives, each by itself. ``until``: stop when one of these is broken. ``meter`` counts."""
     limits = Limits(ceiling=10, margin=1, life=10, depth=DEPTH, reaction=2)
     tree = grow(Shape.of((2,), leaf_k=1), CLIENTS)
@@ -194,7 +194,7 @@ def explore(
     if not {state.name for machine in (client, factory) for state in machine.table.states} <= reached:
         for found in every:
             found.seen.pop(ENDS, None)
-    return Ceremonies.of(every)
+    return Found.of(every)
 
 
 def hero(way: Iterable[str]) -> str:
@@ -226,64 +226,20 @@ def _search(
     until: frozenset[str],
     meter: Meter | None,
     reached: set[str],
-) -> Ceremonies:
+) -> Found:
     """Search one life; ``reached`` gains the states of it that are reached."""
-    numbers = {start: 0}
-    queue = [start]
-    ways: list[tuple[int, str]] = [(-1, "")]
-    before: list[list[int]] = [[]]
-    depths = [0]
-    broken: dict[str, int] = {}
-    seen: dict[str, int] = {}
-    edges = 0
-    for place, here in enumerate(queue):
-        if here.broken[0]:
-            broken.setdefault(here.broken[0], place)
-            if here.broken[0] in until:
-                break
-            continue
-        for name in _examples(here, final):
-            seen.setdefault(name, place)
-        for says, after in moves(here):
-            edges += 1
-            number = numbers.setdefault(after, len(queue))
-            if number == len(queue):
-                queue.append(after)
-                ways.append((place, says))
-                before.append([])
-                depths.append(depths[place] + 1)
-            before[number].append(place)
-    if not until & broken.keys():
-        # Backwards from every end: whoever is not met has no way to one.
-        ending = [place for place, scene in enumerate(queue) if scene.life.status in final]
-        met = set(ending)
-        for place in ending:
-            for earlier in before[place]:
-                if earlier not in met:
-                    met.add(earlier)
-                    ending.append(earlier)
-        stuck = next((n for n, scene in enumerate(queue) if n not in met and not scene.broken[0]), None)
+    search = Breadth(start)
+    search.run(moves, _fault, lambda here: _examples(here, final), until, meter)
+    if not until & search.broken.keys():
+        stuck = search.stuck(lambda scene: scene.life.status in final, _fault)
         if stuck is not None:
-            broken[ENDS] = stuck
-    if meter is not None:
-        meter.add(len(queue), edges, max(depths))
-    reached |= {scene.life.status for scene in queue}
+            search.broken[ENDS] = stuck
+    reached |= {scene.life.status for scene in search.scenes}
+    return search.found(lambda name, scene: scene.broken[1] or (_STUCK if name == ENDS else ""))
 
-    def story(place: int) -> tuple[str, ...]:
-        # Told from its end: what is wrong comes last.
-        way = [queue[place].broken[1]] if queue[place].broken[1] else []
-        while place:
-            place, says = ways[place]
-            way.append(says)
-        return tuple(reversed(way))
 
-    return Ceremonies(
-        len(queue),
-        edges,
-        max(depths),
-        {name: (*story(scene), *((_STUCK,) if name == ENDS else ())) for name, scene in broken.items()},
-        {name: story(scene) for name, scene in seen.items()},
-    )
+def _fault(here: Lived) -> str:
+    return here.broken[0]
 
 
 def _examples(here: Lived, final: frozenset[str]) -> Iterator[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import cast
 
 from superscalar_ref.errors import Refused
 from superscalar_ref.machine.types import Action, Event, Value
@@ -250,14 +251,12 @@ class Post:
     @staticmethod
     def _restarted(one: Honest, letter: Letter) -> bool:
         """Whether one of the two has forgotten that it had opened this attempt: its part, or the other's, is void."""
-        assert isinstance(letter.content, tuple)
-        nonce, _ = letter.content
-        return one.restarts > 0 or nonce != (0, nonce[1])  # type: ignore[index]  # a partial signature
+        (restarts, _), _ = cast(Partial, letter.content)
+        return one.restarts > 0 or restarts > 0
 
     @staticmethod
     def _valid(ram: Ram, by: str, content: Content) -> bool:
-        assert isinstance(content, tuple)
-        nonce, aggregate = content
+        nonce, aggregate = cast(Partial, content)
         return aggregate == ram.aggregate and (by, nonce) in ram.aggregate
 
     def _opens(self, one: Honest, attempt: int) -> tuple[Honest, tuple[Letter, ...]]:
@@ -333,10 +332,11 @@ class Post:
         if action.name == "nonce":
             if any(who == letter.sender for who, _ in ram.nonces):
                 one = replace(one, fault=f"{one.party.me} replaces the nonce of {letter.sender}, which it had")
-            return one.remember(name, replace(ram, nonces=ram.nonces | {(letter.sender, letter.content)}))  # type: ignore[arg-type]
+            return one.remember(name, replace(ram, nonces=ram.nonces | {(letter.sender, cast(Nonce, letter.content))}))
         if action.name == "aggregate_nonce":
-            return one.remember(name, replace(ram, aggregate=letter.content))  # type: ignore[arg-type]
-        return one.remember(name, replace(ram, partials=ram.partials | {(letter.sender, letter.content)}))  # type: ignore[arg-type]
+            return one.remember(name, replace(ram, aggregate=cast(Aggregate, letter.content)))
+        partial = (letter.sender, cast(Partial, letter.content))
+        return one.remember(name, replace(ram, partials=ram.partials | {partial}))
 
     def _send(self, one: Honest, action: Action) -> tuple[Honest, list[Letter]]:
         me, life = one.party.me, one.party.life

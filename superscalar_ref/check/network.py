@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from superscalar_ref.check.ceremony import Ceremonies
+from superscalar_ref.check.breadth import Found
 from superscalar_ref.check.mail import LSP, SCENES, Honest, Letter, Post, Scene
 from superscalar_ref.check.meter import Meter
 from superscalar_ref.protocol.factory import Factory
@@ -296,7 +296,7 @@ def _ones(bits: int) -> list[int]:
 
 def explore(
     tables: Machines, until: frozenset[str] = frozenset(), meter: Meter | None = None, scenes: Iterable[Scene] = SCENES
-) -> Ceremonies:
+) -> Found:
     """Search every scene. ``until``: stop when one of these is broken. ``meter`` counts."""
     every = []
     for scene in scenes:
@@ -304,7 +304,7 @@ def explore(
         search.in_order(meter)
         if not until & search.broken.keys():
             search.whatever_comes(until, meter)
-        every.append(Ceremonies(search.states, search.edges, search.depth, search.broken, search.seen))
+        every.append(Found(search.states, search.edges, search.depth, search.broken, search.seen))
         if until & search.broken.keys():
             break
-    return Ceremonies.of(every)
+    return Found.of(every)

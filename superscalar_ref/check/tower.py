@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from superscalar_ref.check.ceremony import Ceremonies, way_to
+from superscalar_ref.check.breadth import Breadth, Found
 from superscalar_ref.check.meter import Meter
 from superscalar_ref.errors import Refused
 from superscalar_ref.machine.step import BoundMachine, step
@@ -108,7 +108,7 @@ def explore(
     strategy: Strategy,
     until: frozenset[str] = frozenset(),
     meter: Meter | None = None,
-) -> Ceremonies:
+) -> Found:
     """Search everything that can happen. ``until``: stop when one of these is broken. ``meter`` counts."""
     search = _Search(client, tower, strategy)
     every = []
@@ -116,7 +116,7 @@ def explore(
         every.append(_run(search, search.start(late), until, meter))
         if until & every[-1].broken.keys():
             break
-    return Ceremonies.of(every)
+    return Found.of(every)
 
 
 def hero(way: Iterable[str]) -> str:
@@ -124,37 +124,10 @@ def hero(way: Iterable[str]) -> str:
     return CLIENT
 
 
-def _run(search: _Search, start: Watched, until: frozenset[str], meter: Meter | None) -> Ceremonies:
-    """Breadth first, so that each way is a shortest one."""
-    ways: dict[Watched, tuple[Watched, str] | None] = {start: None}
-    depths = {start: 0}
-    broken: dict[str, Watched] = {}
-    seen: dict[str, Watched] = {}
-    edges = 0
-    queue = [start]
-    for here in queue:
-        if here.broken[0]:
-            broken.setdefault(here.broken[0], here)
-            if here.broken[0] in until:
-                break
-            continue
-        for name in _examples(here):
-            seen.setdefault(name, here)
-        for says, after in search.moves(here):
-            edges += 1
-            if after not in ways:
-                ways[after], depths[after] = (here, says), depths[here] + 1
-                queue.append(after)
-    if meter is not None:
-        meter.add(len(ways), edges, max(depths.values()))
-
-    return Ceremonies(
-        len(ways),
-        edges,
-        max(depths.values()),
-        {name: way_to(ways, scene, scene.broken[1]) for name, scene in broken.items()},
-        {name: way_to(ways, scene, scene.broken[1]) for name, scene in seen.items()},
-    )
+def _run(search: _Search, start: Watched, until: frozenset[str], meter: Meter | None) -> Found:
+    breadth = Breadth(start)
+    breadth.run(search.moves, lambda here: here.broken[0], _examples, until, meter)
+    return breadth.found(lambda _, scene: scene.broken[1])
 
 
 def _examples(here: Watched) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from superscalar_ref.check import htlc
-from superscalar_ref.check.ceremony import Ceremonies
+from superscalar_ref.check.breadth import Found
 from superscalar_ref.check.configurations import load_configurations
 from superscalar_ref.check.judge import PAYMENTS, Design
 from superscalar_ref.check.reasons import removals
@@ -20,7 +20,7 @@ def design() -> Design:
     return Design(load_specification(), load_strategy(), load_configurations())
 
 
-def played(design: Design, scripts: str = "two-stage", expiry: str = "exit") -> Ceremonies:
+def played(design: Design, scripts: str = "two-stage", expiry: str = "exit") -> Found:
     return htlc.explore(design.channel(), design.specification.parameters, scripts, expiry)
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from superscalar_ref.check import lives
-from superscalar_ref.check.ceremony import Ceremonies
+from superscalar_ref.check.breadth import Found
 from superscalar_ref.check.configurations import load_configurations
 from superscalar_ref.check.judge import Design
 from superscalar_ref.check.reasons import removals
@@ -21,7 +21,7 @@ def design() -> Design:
     return Design(load_specification(), load_strategy(), load_configurations())
 
 
-def searched(design: Design, until: str) -> Ceremonies:
+def searched(design: Design, until: str) -> Found:
     tables = design.tables()
     return lives.explore(tables.client, tables.factory, frozenset({until}))
 

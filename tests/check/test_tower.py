@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from superscalar_ref.check import tower
-from superscalar_ref.check.ceremony import Ceremonies
+from superscalar_ref.check.breadth import Found
 from superscalar_ref.check.judge import TOWERS, Design
 from superscalar_ref.check.reasons import removals
 from superscalar_ref.check.variants import judge_variant
@@ -18,7 +18,7 @@ def design() -> Design:
     return Design(load_specification(), load_strategy(), ())
 
 
-def searched(design: Design, *until: str) -> Ceremonies:
+def searched(design: Design, *until: str) -> Found:
     return tower.explore(design.tables().client, design.watchtower(), design.strategy, frozenset(until))
 
 
