@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from superscalar_ref.check import ceremony, channels, htlc, lives, network, stock
+from superscalar_ref.check import ceremony, channels, htlc, leaf, lives, network
 from superscalar_ref.check import tower as towers
 from superscalar_ref.check.arena import Arena, payout
 from superscalar_ref.check.ceremony_loss import loss
@@ -57,7 +57,7 @@ STATIC = ("P-BLAST-BOUNDED",)
 SOMETIMES = "-SOMETIMES"
 TOWERS = towers.PROPERTIES
 LIVES, MAIL = lives.PROPERTIES, network.PROPERTIES
-CHANNELS, LEAF, PAYMENTS = channels.PROPERTIES, stock.PROPERTIES, htlc.PROPERTIES
+CHANNELS, LEAF, PAYMENTS = channels.PROPERTIES, leaf.PROPERTIES, htlc.PROPERTIES
 KNOWN = (*CLIENT, "P-LSP-EXIT", *BOTH, *STATIC, *CEREMONIES, *LIVES, *MAIL, *CHANNELS, *PAYMENTS, *TOWERS, *LEAF)
 """Every property that is decided here; each has a ``sometimes`` of the same name with ``-SOMETIMES``."""
 
@@ -209,7 +209,7 @@ def run_job(
     wanted = {name.removesuffix(SOMETIMES) for name in properties}
     if job.search == "stock":
         parameters, table = design.specification.parameters, design.stock_table()
-        return stock.judge_leaf(parameters, table, design.strategy, design.plot, wanted & set(LEAF), quick, meter)
+        return leaf.judge_leaf(parameters, table, design.strategy, design.plot, wanted & set(LEAF), quick, meter)
     if job.configuration is None:
         return _searched(design, job.search, wanted, quick, meter)
     values: Values = tight_values(design.specification.parameters, job.configuration, dict(job.choices))

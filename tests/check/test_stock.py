@@ -9,8 +9,9 @@ import pytest
 
 from superscalar_ref.check.configurations import load_configurations
 from superscalar_ref.check.judge import Design
+from superscalar_ref.check.leaf import PROPERTIES, judge_leaf, stops_of
 from superscalar_ref.check.meter import Meter
-from superscalar_ref.check.stock import PROPERTIES, Leaf, judge_leaf, stops_of
+from superscalar_ref.check.stock import Leaf
 from superscalar_ref.check.trace import as_json, story
 from superscalar_ref.check.variants import judge_variant
 from superscalar_ref.check.world import LSP, Plot
