@@ -26,7 +26,7 @@ from superscalar_ref.conformance.plain import (
     plain,
     with_fields,
 )
-from superscalar_ref.conformance.restarts import RESTARTING, durable, restarted
+from superscalar_ref.conformance.restarts import durable, restarted
 from superscalar_ref.errors import InputError, Refused
 from superscalar_ref.machine.step import BoundMachine, step
 from superscalar_ref.spec.load import load_machines
@@ -128,9 +128,7 @@ class TableAdapter:
 
     def _restart(self, request: Mapping[str, Any]) -> dict[str, Any]:
         machine, context = self._node(request)
-        if machine.table.name not in RESTARTING:
-            return {"unsupported": {"machine": machine.table.name}}
-        left = restarted(context, self._stored[request["node"]])
+        left = restarted(machine, context, self._stored[request["node"]])
         self._nodes[request["node"]] = machine, left
         return {"ok": {"state": plain(left)}}
 

@@ -23,7 +23,7 @@ from superscalar_ref.conformance import functions
 from superscalar_ref.conformance.cases import NOTES, Case, Topic, topics
 from superscalar_ref.conformance.functions import Rejected, evaluate
 from superscalar_ref.conformance.plain import bound_to_rules, plain, with_fields
-from superscalar_ref.conformance.restarts import RESTARTING, durable, restarted
+from superscalar_ref.conformance.restarts import durable, restarted
 from superscalar_ref.conformance.search import Edge, Found, changes, search, steps_of
 from superscalar_ref.conformance.seeds import Given, load_seed
 from superscalar_ref.errors import InputError, Refused, SpecError
@@ -104,8 +104,7 @@ def make(directory: Path | None = None) -> Corpus:
             coverage.append(Coverage(table.name, 0, 0, (), tuple(row.id for row in table.transitions), (), False))
             continue
         found = search(machine, seed)
-        if table.name in RESTARTING:
-            searched.append((machine, found))
+        searched.append((machine, found))
         files[f"vectors/{table.name}.json"] = _table(machine, seed.says, found)
         coverage.append(
             Coverage(
@@ -259,10 +258,10 @@ def _transcript(machine: BoundMachine[Any], edge: Edge, identity: str, hunts: li
 
 
 _ABOUT_RESTARTS = (
-    "A crash after each row of session, client and factory: what of the node survives. A step with 'restart' ends the "
+    "A crash after each row of every table: what of the node survives. A step with 'restart' ends the "
     "node and starts it again from what its persist effects had stored, and from nothing else; what was 'given' was "
     "stored by another part of the party. Of a session nothing is left but records and complete transactions: no nonce "
-    "(D-2)."
+    "(D-2). A channel comes back without its connection, as by the event 'disconnected'."
 )
 
 
@@ -280,7 +279,7 @@ def _restarts(machine: BoundMachine[Any], found: Found) -> Iterator[dict[str, An
                 stored = with_fields(machine, stored, after.by.fields, machine.table.name)
             elif after.by is not None:
                 stored = durable(stored, step(machine, before.context, after.by))
-        left = restarted(edge.answer.context, durable(stored, edge.answer))
+        left = restarted(machine, edge.answer.context, durable(stored, edge.answer))
         test = _transcript(machine, edge, _slug(f"{machine.table.name}-{row.id}-restart"), [])
         again = {"restart": True, "expect": {"state": changes(plain(edge.answer.context), plain(left))}}
         yield {
