@@ -67,8 +67,14 @@ class Desk(Protocol):
     def remind(self) -> None:
         """Hand the watchtowers again whatever penalties they have not acknowledged."""
 
+    def add_tower(self, tower: str) -> None:
+        """Rely on one more watchtower, in every channel that is open."""
+
     def drop_tower(self, tower: str) -> None:
         """Rely on a watchtower no more."""
+
+    def may_leave(self) -> bool:
+        """Whether nothing is under way in any channel, and every tower keeps every penalty."""
 
     def live(self, clients: frozenset[str]) -> frozenset[str]:
         """Names of the channels of these clients that live."""

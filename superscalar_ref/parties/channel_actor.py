@@ -187,6 +187,17 @@ class ChannelActor:
         self.outbox.messages += self.penalties.letters(self, again=True)
         return self.outbox
 
+    def add_tower(self, tower: str) -> Outbox:
+        """Rely on one more watchtower: it is handed the penalties of all that was ever revoked.
+
+        From now on this side gives no preimage before it keeps them. A tower that is relied on already stays as it is.
+        """
+        self.outbox = Outbox()
+        self.penalties.guarded.setdefault(tower, rules.NO_COMMITMENT)
+        self.outbox.messages += self.penalties.letters(self)
+        self._note_towers()
+        return self.outbox
+
     def drop_tower(self, tower: str) -> Outbox:
         """Rely on a watchtower no more, such as one that does not answer; what that allows."""
         self.outbox = Outbox()

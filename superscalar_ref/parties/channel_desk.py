@@ -134,19 +134,28 @@ class ChannelDesk:
 
     def hear(self, tower: str, raw: bytes) -> None:
         """Take what a watchtower says that it keeps; what that gives goes to the party's outbox."""
-        for side in self.sides.values():
+        for _, side in self._all():
             side.height = self.actor.height
             self._post(side.receive(tower, raw))
 
     def remind(self) -> None:
         """Hand the watchtowers again whatever penalties they have not acknowledged."""
-        for side in self.sides.values():
+        for _, side in self._all():
             self._post(side.retry_towers())
+
+    def add_tower(self, tower: str) -> None:
+        """Rely on one more watchtower, in every channel that is open."""
+        for _, side in self._all():
+            self._post(side.add_tower(tower))
 
     def drop_tower(self, tower: str) -> None:
         """Rely on a watchtower no more."""
-        for side in self.sides.values():
+        for _, side in self._all():
             self._post(side.drop_tower(tower))
+
+    def may_leave(self) -> bool:
+        """Whether nothing is under way in any channel, and every tower keeps every penalty."""
+        return all(side.may_leave() for _, side in self._all())
 
     def act(self, client: str, step: Callable[[ChannelActor], Outbox]) -> Outbox:
         """Take an own step in a client's channel, or in that of a sale; what it gives, and what follows.

@@ -33,6 +33,7 @@ from superscalar_ref.protocol.participant import (
     deliver,
     own_steps,
     registered,
+    unregistered,
 )
 from superscalar_ref.protocol.shape import NodeKind
 from superscalar_ref.protocol.stock import Stock
@@ -133,7 +134,7 @@ class ClientActor(Actor):
     def retry_towers(self) -> Outbox:
         """Ask the towers again for whatever they have not acknowledged."""
         self.outbox = Outbox()
-        self.registrar.again()
+        self.registrar.again(*self.party.towers)
         self.outbox.messages.extend(self.registrar.letters(self.party, self.archive, self.signatures))
         if self.desk is not None:
             self.desk.remind()
@@ -142,12 +143,21 @@ class ClientActor(Actor):
     def add_tower(self, name: str) -> Outbox:
         """Rely on one more watchtower: it is handed all that it is to keep, and nothing new counts before it is kept.
 
-        What counts already goes on counting. Live channels hear of it when they are opened again.
+        That is all of the present version, every poison, and the penalties of whatever was revoked in a channel that is
+        open. What counts already goes on counting; ``may_leave`` says when the tower is relied on.
         """
         self.outbox = Outbox()
         self.party = replace(self.party, towers={**self.party.towers, name: frozenset()})
+        self.registrar.again(name)
         self.outbox.messages.extend(self.registrar.letters(self.party, self.archive, self.signatures))
+        if self.desk is not None:
+            self.desk.add_tower(name)
         return self.outbox
+
+    def may_leave(self) -> bool:
+        """Whether every tower keeps its whole part, and nothing is under way in a channel: now it may be away."""
+        kept = not any(unregistered(self.party).values())
+        return kept and (self.desk is None or self.desk.may_leave())
 
     def drop_tower(self, name: str) -> Outbox:
         """Rely on this watchtower no more, such as one that does not answer; then go on. Raises ``InputError``."""
@@ -504,7 +514,7 @@ class ClientActor(Actor):
     def _begin(self, sender: str, attempt: int) -> None:
         if sender != self.life.lsp:
             raise InputError(f"message of {sender}", "only the LSP begins the signing", "SES-1")
-        self.registrar.again()
+        self.registrar.again(*self.party.towers)
         if self.life.status in SIGNING:
             events = [
                 (name, Event.of("open", self.name, attempt=attempt))

@@ -22,9 +22,9 @@ class Registrar:
     def __init__(self) -> None:
         self._asked: set[tuple[str, str]] = set()
 
-    def again(self) -> None:
-        """Nothing counts as asked any more."""
-        self._asked.clear()
+    def again(self, *towers: str) -> None:
+        """Nothing counts as asked of these any more."""
+        self._asked = {(tower, name) for tower, name in self._asked if tower not in towers}
 
     def letters(
         self, party: Participant, archive: Archive | None, signatures: dict[str, bytes]

@@ -11,8 +11,9 @@ from superscalar_ref.parties import tower_messages as t
 from superscalar_ref.parties.channel_actor import ChannelActor
 from superscalar_ref.parties.channel_watch import ChannelWatcher
 from superscalar_ref.parties.store import Store
+from superscalar_ref.parties.tower import Tower
 from superscalar_ref.parties.watch import txid_bytes
-from superscalar_ref.protocol.channel import FULFIL
+from superscalar_ref.protocol.channel import FULFIL, NO_COMMITMENT
 from tests.parties.channel_chain import Chain, OnChain
 from tests.parties.channel_home import Home
 from tests.parties.channel_scene import CAPACITY_SAT, CLIENT, DELAY, LSP, Pair, hashed, payout, preimage
@@ -209,3 +210,50 @@ def test_a_client_with_a_tower_counts_on_the_new_leaf_only_when_the_tower_keeps_
     home.pay(LSP, 1_000_000)
     assert not home.side("ann").channel.watched
     assert not home.scene.wire.alerts
+
+
+def kept_for(client: str, one: Tower) -> set[tuple[str, str]]:
+    return {(entry.kind, entry.txid) for entry in one.store.entries() if entry.client == client}
+
+
+def test_a_tower_that_comes_to_an_open_channel_keeps_all_that_was_ever_revoked() -> None:
+    """Of the first channel, before and after its move, and of a bought one; until then the client may not be away."""
+    home = replaced()
+    client = home.scene.clients["ann"]
+    home.post("ann", client.buy(9_000, 1_000))
+    home.scene.wire.run()
+    (bought,) = home.desks["ann"].bought.values()
+    home.act(LSP, lambda side: side.offer(4_000_000, hashed(1), side.limits.latest()), "s0")
+    assert bought.channel.balance_msat > bought.terms.balance_msat, "its towers were heard"
+    assert client.may_leave() and bought.channel.revoked > NO_COMMITMENT
+    first, late = home.scene.wire.towers["T"], tower("late")
+    home.scene.wire.towers = {"T": first, "late": late}
+    home.post("ann", client.add_tower("late"))
+    assert not client.may_leave()
+    home.scene.wire.run()
+    assert client.may_leave()
+    assert kept_for("ann", late) == kept_for("ann", first)
+    assert not home.scene.wire.alerts
+    # One that was sent away and comes back is told everything again: it may have been another one's file.
+    home.post("ann", client.drop_tower("late"))
+    again = home.scene.wire.towers["late"] = tower("late")
+    home.post("ann", client.add_tower("late"))
+    home.scene.wire.run()
+    assert kept_for("ann", again) == kept_for("ann", first)
+    assert client.may_leave()
+
+
+def test_no_preimage_is_given_before_a_tower_that_came_late_keeps_its_part() -> None:
+    pair = Pair(towers={"T": tower()}).open()
+    pair.offer(CLIENT, 20_000_000, 1).say(LSP, lambda side: side.settle(0, preimage(1)))
+    late = tower("late")
+    asked = pair.a.add_tower("late").messages
+    assert {to for to, _ in asked} == {"late"} and len(asked) == pair.a.channel.revoked + 1
+    pair.a.answer = knows_of(2)
+    pair.towers["late"] = tower("nobody")
+    pair.offer(LSP, 10_000_000, 2)
+    assert not [one for sender, one in pair.messages(c.Fulfil) if sender == CLIENT]
+    pair.towers["late"] = late
+    pair.say(CLIENT, lambda side: side.retry_towers())
+    assert [one for sender, one in pair.messages(c.Fulfil) if sender == CLIENT]
+    assert kept_for(CLIENT, late) == kept_for(CLIENT, pair.towers["T"])
