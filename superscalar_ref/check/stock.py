@@ -132,9 +132,9 @@ class Leaf:
         chain: list[Sale] = []
         story = ["everybody signs the first version, and the funding is in block 0"]
         owed = {"A": CAPACITY, "B": START}
-        sides = {"A": self._stock("A"), "B": self._stock("B"), LSP: self._stock(LSP)}
+        sides = {"A": self.side("A"), "B": self.side("B"), LSP: self.side(LSP)}
         for buyer, sold in (("A", amount), ("B", 2)):
-            sale, new = self._sale(catalog, chain, buyer, sold)
+            sale, new = self.sell(catalog, chain, buyer, sold)
             taken = self._agree(catalog, chain, sale, sides, sold)
             if taken is None:
                 return
@@ -158,7 +158,7 @@ class Leaf:
                 parts=tuple(self._lsp_parts(catalog, chain)),
             )
 
-    def _sale(
+    def sell(
         self, catalog: Mapping[str, Template], chain: list[Sale], buyer: str, amount: int, serial: int | None = None
     ) -> tuple[Sale, dict[str, Template]]:
         """A sale and its transactions, as the design has them."""
@@ -226,12 +226,12 @@ class Leaf:
         """For the LSP: its side of each channel, and what is left of the shared stock."""
         for number, client in enumerate(self.tree.clients):
             side = 0 if client == "A" else CAPACITY - START
-            yield self._below(catalog, Outpoint(self.state, number)), side
+            yield self.below(catalog, Outpoint(self.state, number)), side
             if client == "B":
-                yield self._below(catalog, self.base), STOCK - sum(sale.channel.capacity for sale in chain)
+                yield self.below(catalog, self.base), STOCK - sum(sale.channel.capacity for sale in chain)
 
     @staticmethod
-    def _below(catalog: Mapping[str, Template], outpoint: Outpoint) -> frozenset[str]:
+    def below(catalog: Mapping[str, Template], outpoint: Outpoint) -> frozenset[str]:
         """Everything that spends an output, or what spends it."""
         found: set[str] = set()
         wanted = {outpoint}
@@ -243,11 +243,12 @@ class Leaf:
 
     # -- what the stock's table lets them sell -------------------------------------------------------------------------
 
-    def _stock(self, me: str) -> Stock:
+    def side(self, me: str) -> Stock:
         """One party's view of the shared stock, unsold."""
         return Stock("unsold", me, LSP, frozenset({"A", "B"}), STOCK, str(self.base), 1, self.state)
 
-    def _event(self, name: str, by: str, catalog: Mapping[str, Template], chain: list[Sale], sale: Sale) -> Event:
+    def event(self, name: str, by: str, catalog: Mapping[str, Template], chain: list[Sale], sale: Sale) -> Event:
+        """What a sale tells its signers, under any name: every field that some row asks for."""
         spent = catalog.get(sale.outpoint.transaction)
         left = (spent.outputs[sale.outpoint.index].amount if spent else STOCK) - sale.channel.capacity
         path = self.version(0).path("A")
@@ -261,13 +262,13 @@ class Leaf:
             most=0,
         )  # fmt: skip
 
-    def _offered(self, catalog: Mapping[str, Template], chain: list[Sale], sale: Sale, side: Stock) -> Stock | None:
+    def offered(self, catalog: Mapping[str, Template], chain: list[Sale], sale: Sale, side: Stock) -> Stock | None:
         """The LSP offers the sale, or a client takes the offer; None when its table refuses."""
         mine = side.me == sale.channel.client
         asking = replace(side, wanted=sale.channel.capacity, most=0) if mine else side
         name = "sell" if side.me == LSP else "sale_offer"
         try:
-            return step(self.machine, asking, self._event(name, LSP, catalog, chain, sale)).context
+            return step(self.machine, asking, self.event(name, LSP, catalog, chain, sale)).context
         except Refused:
             return None
 
@@ -279,7 +280,7 @@ class Leaf:
             return dict(sides)
         after: dict[str, Stock] = {}
         for name, side in sides.items():
-            offered = self._offered(catalog, chain, sale, side)
+            offered = self.offered(catalog, chain, sale, side)
             if offered is None or offered.pending is None:
                 return None
             sold = Sold(sale.link, sale.link, sale.channel.client, amount, amount, 0, offered.pending.kit)
@@ -300,18 +301,18 @@ class Leaf:
         if self.plot.sales != "chain":
             return
         catalog = dict(self.version(0).templates)
-        first, new = self._sale(catalog, [], "A", 5)
-        second, other = self._sale(catalog, [], "B", 5, serial=1)
-        signed = self._stock("B")
-        offered = self._offered(catalog, [], first, signed)
+        first, new = self.sell(catalog, [], "A", 5)
+        second, other = self.sell(catalog, [], "B", 5, serial=1)
+        signed = self.side("B")
+        offered = self.offered(catalog, [], first, signed)
         if offered is None:
             return
         record = (str(first.outpoint), SLOT, first.link)
         kept = frozenset() if self.plot.records == "lost" else frozenset({record})
         asked = replace(offered, records=kept)
         if self.plot.records == "lost":
-            asked = replace(self._stock("B"), records=kept)
-        if self._offered(catalog, [], second, asked) is None:
+            asked = replace(self.side("B"), records=kept)
+        if self.offered(catalog, [], second, asked) is None:
             return
         catalog.update({**new, **other})
         lost = "; B restores an old backup, which does not know that" if self.plot.records == "lost" else ""
@@ -327,9 +328,9 @@ class Leaf:
         if self.plot.sales != "chain":
             return
         catalog = dict(self.version(0).templates)
-        first, new = self._sale(catalog, [], "A", 3)
-        second, other = self._sale({**catalog, **new}, [first], "B", 2)
-        if self._offered({**catalog, **new}, [], second, self._stock("B")) is None:
+        first, new = self.sell(catalog, [], "A", 3)
+        second, other = self.sell({**catalog, **new}, [first], "B", 2)
+        if self.offered({**catalog, **new}, [], second, self.side("B")) is None:
             return
         catalog.update({**new, **other})
         story = (
@@ -394,7 +395,7 @@ class Leaf:
         """For the LSP: A's channel, and the shared stock, in whichever version confirms (units)."""
         states = [name for name, template in catalog.items() if template.kind is Kind.STATE]
         for number, owed in ((0, side), (3, stock)):
-            yield frozenset().union(*(self._below(catalog, Outpoint(name, number)) for name in states)), owed
+            yield frozenset().union(*(self.below(catalog, Outpoint(name, number)) for name in states)), owed
 
     def _poison(self, old: Blueprint) -> dict[str, Template]:
         """The poison of the old version's outputs, of those that the design poisons."""
@@ -458,7 +459,7 @@ class Leaf:
 
     def _again(self, templates: Mapping[str, Template]) -> dict[str, Template]:
         """The same transactions under other names, from the state on."""
-        below = {self.state, *(n for i in range(5) for n in self._below(templates, Outpoint(self.state, i)))}
+        below = {self.state, *(n for i in range(5) for n in self.below(templates, Outpoint(self.state, i)))}
 
         def named(name: str) -> str:
             return f"{name}~2" if name in below else name
