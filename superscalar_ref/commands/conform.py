@@ -25,7 +25,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     who.add_argument("--adapter", metavar="CMD", help="a program that answers JSON Lines; with its arguments, quoted")
     who.add_argument("--reference", action="store_true", help="the reference itself")
     who.add_argument(
-        "--liars", action="store_true", help="one wrong table after the other; print the share that is caught"
+        "--liars",
+        action="store_true",
+        help="wrong tables; fail when one is neither caught nor argued",
     )
     parser.add_argument("--layer", choices=("L0", "L1"), action="append", help="only this layer; may be repeated")
     parser.add_argument(
@@ -123,10 +125,17 @@ def _liars(tests: list[dict[str, Any]], as_json: bool) -> int:
     found = list(unmask(reference_machines(), tests))
     caught = [one for one in found if one.by]
     if as_json:
-        print(json.dumps([{"liar": one.liar, "says": one.says, "caught_by": one.by} for one in found], indent=1))
+        shown = [
+            {"liar": one.liar, "says": one.says, "caught_by": one.by, "does_the_same": one.argued} for one in found
+        ]
+        print(json.dumps(shown, indent=1))
     else:
         for one in found:
             if not one.by:
-                print(one_line(f"not caught: {one.liar} ({one.says})"))
-        print(f"{len(caught)} of {len(found)} liars are caught by a named vector")
-    return 0 if found else 3
+                why = f"does the same: {one.argued}" if one.argued else "NOBODY KNOWS WHY"
+                print(one_line(f"not caught: {one.liar} ({one.says}); {why}"))
+        same = sum(bool(one.argued) for one in found)
+        print(f"{len(caught)} of {len(found)} liars are caught by a named vector; {same} are none: they do the same")
+    if not found:
+        return 3
+    return 0 if all(one.by or one.argued for one in found) else 1

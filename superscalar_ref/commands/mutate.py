@@ -15,7 +15,7 @@ from superscalar_ref.errors import InputError, SuperscalarError, one_line
 if TYPE_CHECKING:
     from superscalar_ref.mutate.detect import Noticed
     from superscalar_ref.mutate.faults import Fault
-    from superscalar_ref.mutate.survivors import Argued
+    from superscalar_ref.spec.survivors import Argued
 
 _TESTS = Path(__file__).resolve().parent.parent.parent / "tests"
 
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     Raises InputError and SpecError (exit code 2), and SuperscalarError when a property or test is red without a fault.
     """
     from superscalar_ref.mutate.faults import chosen, faults  # noqa: PLC0415  # only here
-    from superscalar_ref.mutate.survivors import check_patterns, load_argued  # noqa: PLC0415
+    from superscalar_ref.spec.survivors import check_patterns, load_argued  # noqa: PLC0415
 
     for name in ("cores", "seconds"):
         if getattr(args, name) < 1:
@@ -113,7 +113,7 @@ class _Progress:
 def _told(
     args: argparse.Namespace, todo: tuple[Fault, ...], answers: dict[str, Noticed], argued: tuple[Argued, ...]
 ) -> int:
-    from superscalar_ref.mutate.survivors import reason_of, stale  # noqa: PLC0415
+    from superscalar_ref.spec.survivors import reason_of, stale  # noqa: PLC0415
 
     rows: list[dict[str, Any]] = []
     for fault in todo:

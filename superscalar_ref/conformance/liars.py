@@ -12,6 +12,7 @@ from superscalar_ref.conformance.mutants import mutants
 from superscalar_ref.conformance.plain import plain
 from superscalar_ref.conformance.runner import LocalRunner
 from superscalar_ref.machine.step import BoundMachine
+from superscalar_ref.spec.survivors import load_argued, reason_of
 
 
 class KeepsEverything(TableAdapter):
@@ -89,10 +90,13 @@ class Caught:
     liar: str
     says: str
     by: str
+    argued: str = ""
+    """Why no vector can: it does the same as the right table (``spec/survivors.toml``)."""
 
 
 def unmask(machines: Mapping[str, BoundMachine[Any]], tests: Sequence[Mapping[str, Any]]) -> Iterator[Caught]:
-    """Run every liar until a vector rejects it. Vectors that name its row come first."""
+    """Run every liar until a vector rejects it. Vectors that name its row come first. Raises SpecError."""
+    argued = load_argued()
     transcripts = [test for test in tests if "fn" not in test]
     for habit in HABITS if transcripts else ():
         says = " ".join((habit.__doc__ or "").split())
@@ -104,7 +108,8 @@ def unmask(machines: Mapping[str, BoundMachine[Any]], tests: Sequence[Mapping[st
         for mutant in mutants(machine.table):
             liar = TableAdapter({name: mutant.bound(machine)}, mutant.id)
             ordered = sorted(own, key=lambda test: (mutant.id not in test["hunts"], mutant.row not in test["rules"]))
-            yield Caught(mutant.id, mutant.says, _rejecting(liar, ordered))
+            by = _rejecting(liar, ordered)
+            yield Caught(mutant.id, mutant.says, by, "" if by else reason_of(argued, mutant.fault))
 
 
 def _rejecting(liar: TableAdapter, tests: Sequence[Mapping[str, Any]]) -> str:

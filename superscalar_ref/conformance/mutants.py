@@ -24,6 +24,8 @@ class Mutant:
     """As ``SES-5/without-guard/spend_is_unrecorded``."""
     row: str
     says: str
+    fault: str
+    """The same fault as the mutation of the tables names it: ``SES-5:guard:spend_is_unrecorded``."""
     table: Machine
 
     def bound(self, machine: BoundMachine[Any]) -> BoundMachine[Any]:
@@ -40,9 +42,9 @@ def mutants(table: Machine) -> Iterator[Mutant]:
                 new for old in table.transitions for new in ([changed] if old is row else [old]) if new is not None
             )
             says = f"{row.id}: {_WORDS[what].format(detail)}"
-            yield Mutant(
-                f"{row.id}/{what}{'/' if detail else ''}{detail}", row.id, says, replace(table, transitions=rows)
-            )
+            identity = f"{row.id}/{what}{'/' if detail else ''}{detail}"
+            fault = f"{row.id}:{_FAULTS[what]}{':' if detail else ''}{detail}"
+            yield Mutant(identity, row.id, says, fault, replace(table, transitions=rows))
 
 
 _WORDS = {
@@ -52,6 +54,15 @@ _WORDS = {
     "to": "leads to '{}'",
     "missing": "the row is missing{}",
     "by-anyone": "anyone may cause it{}",
+}
+
+_FAULTS = {
+    "without-guard": "guard",
+    "without-effect": "effect",
+    "effects-swapped": "swap",
+    "to": "to",
+    "missing": "row",
+    "by-anyone": "by",
 }
 
 

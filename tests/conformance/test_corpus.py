@@ -95,25 +95,23 @@ def test_the_reference_passes_every_vector(tests: list[dict[str, Any]]) -> None:
     assert done.exit_code == 0
 
 
-def test_nearly_every_wrong_table_is_told_from_the_right_one(tests: list[dict[str, Any]]) -> None:
+def test_every_table_has_vectors_of_each_of_its_rows() -> None:
     machines = json.loads((VECTORS / "about" / "coverage.json").read_text())["machines"]
     for name, one in machines.items():
         assert one["seeded"] or name not in reference_machines(), f"no vectors of '{name}': write its seed"
-        if not one["seeded"]:
-            continue
-        assert one["caught"] / one["wrong_tables"] > 0.9, name
         assert one["rows_never_taken"] == [], name
-        assert one["caught"] + len(one["missed"]) == one["wrong_tables"]
-        # Two effects that touch nothing in common do the same in either order.
-        unseen = [missed for missed in one["missed"] if "/effects-swapped/" not in missed]
-        assert len(unseen) <= 4, unseen
 
 
-def test_each_liar_is_caught_by_the_vectors_that_say_so(tests: list[dict[str, Any]]) -> None:
-    machines = {name: machine for name, machine in reference_machines().items() if name in SMALL}
+def test_each_liar_is_caught_by_a_vector_or_is_shown_to_do_the_same(tests: list[dict[str, Any]]) -> None:
+    machines = reference_machines()
     found = list(unmask(machines, tests))
-    assert len(found) == len(HABITS) + sum(len(list(mutants(machine.table))) for machine in machines.values()) > 100
-    assert [one.liar for one in found if not one.by] == []
+    assert len(found) == len(HABITS) + sum(len(list(mutants(machine.table))) for machine in machines.values()) > 1000
+    assert [one.liar for one in found if not one.by and not one.argued] == []
+    # What does the same can only be another order of two effects; and of those only few do.
+    same = [one.liar for one in found if one.argued]
+    assert all("/effects-swapped/" in liar for liar in same) and len(same) < len(found) / 30
+    machines_missed = json.loads((VECTORS / "about" / "coverage.json").read_text())["machines"].values()
+    assert sorted(missed for one in machines_missed for missed in one["missed"]) == sorted(same)
 
 
 def test_nonces_are_those_of_the_bip(tests: list[dict[str, Any]]) -> None:

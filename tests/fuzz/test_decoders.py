@@ -23,7 +23,6 @@ from superscalar_ref.conformance.kit import load_known
 from superscalar_ref.conformance.vectors import check_file
 from superscalar_ref.errors import SuperscalarError
 from superscalar_ref.mutate.run import Answers
-from superscalar_ref.mutate.survivors import load_argued
 from superscalar_ref.parties import channel_messages, messages, tower_messages
 from superscalar_ref.parties.kit import FORMAT, VERSION, Kit, read_kit
 from superscalar_ref.protocol.backup import load_backup_rules
@@ -33,6 +32,7 @@ from superscalar_ref.report.result import VerifyResult
 from superscalar_ref.spec.load import load_machine, load_parameters, load_properties
 from superscalar_ref.spec.location import spec_directory
 from superscalar_ref.spec.source import read_document
+from superscalar_ref.spec.survivors import load_argued
 from superscalar_ref.spec.variants import parse_variant
 from superscalar_ref.verify.example import load_example
 from tests.fuzz.mangle import TOKENS, envelopes, mangled, sample

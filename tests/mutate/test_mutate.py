@@ -12,8 +12,8 @@ import pytest
 from superscalar_ref.cli import main
 from superscalar_ref.errors import InputError, SpecError
 from superscalar_ref.mutate.faults import Fault, chosen, faults
-from superscalar_ref.mutate.survivors import check_patterns, load_argued, stale
 from superscalar_ref.spec.location import spec_directory
+from superscalar_ref.spec.survivors import check_patterns, load_argued, stale
 
 FAULTS = faults()
 KINDS = {"guard", "effect", "swap", "row", "to", "from", "by", "weaker", "min", "max", "for", "when", "choose", "order",
