@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 
 from superscalar_ref.check.arena import Arena, affordable
 from superscalar_ref.check.configurations import Configuration, Values, locks, tight_values
+from superscalar_ref.check.poison_ceremony import SECRETS, Names, channels_left, steps
 from superscalar_ref.check.world import LSP, Plot
 from superscalar_ref.errors import Refused
 from superscalar_ref.machine.step import BoundMachine, step
@@ -57,11 +58,6 @@ CONFIGURATION = _LeafConfiguration(
 )
 CAPACITY, STOCK, START, LITTLE = 10, 12, 4, 4
 """A channel, the shared stock, a client's balance at first; the shared stock where the leaf is updated (units)."""
-_LAST = {
-    "none": "nothing is poisoned, and nothing revoked",
-    "stock": "everybody gets the poison of the stock; the channels are left as they are",
-}
-"""How an update ends in designs that leave the channels of the old version as they are."""
 AMOUNTS = (6, 9)
 """What A tries to buy of the shared stock, of which its share is six (units)."""
 
@@ -354,40 +350,26 @@ class Leaf:
         """An update of the leaf that gives ``hero`` more, stopped after each step of its ceremony."""
         old, new = (self.version(index, balances[index], LITTLE) for index in (0, 1))
         poison, penalties = self._poison(old), self._penalties(old)
-        catalog = {**old.templates, **new.templates, **poison, **penalties}
-        first, both, bad = frozenset(old.templates), frozenset(old.templates) | set(new.templates), frozenset(poison)
+        newest = self._poison(new) if self.plot.poison in SECRETS else {}
+        catalog = {**old.templates, **new.templates, **poison, **newest, **penalties}
         # Nobody signs a state before it holds all that hangs on it (D-4): the state alone can be kept back.
-        state = frozenset(name for name in both - first if new.templates[name].kind is Kind.STATE)
-        nothing: frozenset[str] = frozenset()
-        early = bad if self.plot.poison == "with" else nothing
-        own = "; its own poison is signed with it" if early else ""
-        story: list[str] = []
-        # What is said, what is complete, what of it A has not got, whether it counts on the second version.
-        steps = [
-            (f"everybody signs the first version, and the funding is in block 0{own}", first | early, nothing, False)
-        ]
-        if self.plot.poison == "before":
-            steps.append(("the poison of the first version is signed before the second", first | bad, nothing, False))
-        steps += [
-            (f"{LSP} completes the second version, and keeps it back", both | early, state, False),
-            ("everybody gets the second version", both | early, nothing, False),
-        ]
-        if poison:
-            steps.append((f"{LSP} completes the poison of the first, and keeps it back", both | bad, bad, False))
-        last = _LAST.get(self.plot.poison, "everybody gets the poison, and the old commitments are revoked")
-        steps.append((last, both | bad | set(penalties), nothing, True))
-        for says, complete, kept, counted in steps:
-            story.append(says)
+        state = frozenset(
+            name for name, one in new.templates.items() if one.kind is Kind.STATE and name not in old.templates
+        )
+        parts_of = (old.templates, new.templates, state, poison, newest, penalties)
+        names = Names(*(frozenset(part) for part in parts_of))
+        for at in steps(self.plot.poison, names, hero == LSP):
+            counted, complete, story = at.counted, at.complete, at.story
             balance = balances[1] if counted else balances[0]
             owed = {hero: balance if hero != LSP else 0}
-            missing = {"A": kept} if hero == "A" else {}
+            missing = {"A": at.kept} if hero == "A" else {}
             parts: tuple[tuple[frozenset[str], int], ...] = ()
             if hero == LSP:
                 parts = tuple(self._version_parts(catalog, CAPACITY - balance))
-            yield Stop(STOPS, tuple(story), catalog, complete, owed, missing, parts=parts)
+            yield Stop(STOPS, story, catalog, complete, owed, missing, parts=parts)
             if counted and hero == "A":
                 sure = min(balance, CAPACITY + LITTLE // 2)
-                yield Stop(OLD, tuple(story), catalog, complete, {hero: sure}, {}, poor=frozenset({hero}))
+                yield Stop(OLD, story, catalog, complete, {hero: sure}, missing, poor=frozenset({hero}))
 
     def _version_parts(
         self, catalog: Mapping[str, Template], side: int, stock: int = LITTLE
@@ -398,15 +380,15 @@ class Leaf:
             yield frozenset().union(*(self.below(catalog, Outpoint(name, number)) for name in states)), owed
 
     def _poison(self, old: Blueprint) -> dict[str, Template]:
-        """The poison of the old version's outputs, of those that the design poisons."""
-        state = old.templates[self.state]
+        """The poison of a version's outputs, of those that the design poisons."""
+        state = old.templates[old.path("A")[-1]]
         roles = {"none": set(), "stock": {Role.STOCK}}.get(self.plot.poison, {Role.STOCK, Role.CHANNEL})
         made = poisons(self.terms, [state])
         return {name: one for name, one in made.items() if state.outputs[one.spends[0].outpoint.index].role in roles}
 
     def _penalties(self, old: Blueprint) -> dict[str, Template]:
         """What a client takes of the LSP's old commitment once that is revoked (D-15)."""
-        if self.plot.poison in _LAST:
+        if channels_left(self.plot.poison):
             return {}
         made: dict[str, Template] = {}
         for commitment in old.templates.values():

@@ -8,6 +8,7 @@ from typing import Any
 
 from superscalar_ref.check.judge import KNOWN, Design, Job, jobs, merge, run_job
 from superscalar_ref.check.meter import Meter
+from superscalar_ref.check.poison_ceremony import SECRETS
 from superscalar_ref.check.running import run_jobs
 from superscalar_ref.check.stated import PLAYED, state
 from superscalar_ref.check.trace import Trace, as_json
@@ -23,7 +24,7 @@ OPTIONS: dict[str, tuple[object, ...]] = {
     "nonce_survives_crash": (False, True),
     "sales": ("chain", "replace", "sibling"),
     "records": ("kept", "lost"),
-    "poison": ("after", "with", "before", "stock", "links", "none"),
+    "poison": ("after", "with", "before", "stock", "links", "none", *SECRETS),
     "counters": ("grow", "restart"),
     "life": ("fixed", "extended"),
     "commitments": ("both", "client"),
@@ -42,7 +43,7 @@ class Outcome:
 
     variant: Variant
     verdicts: tuple[Verdict, ...]
-    """On the property that it must break, or, when it claims to keep every property, on all of them."""
+    """On the property that it must break, or on those that it claims to keep."""
     problem: str
     """Why it is not as expected; empty when it is."""
     remarks: tuple[str, ...] = ()
@@ -63,9 +64,12 @@ class Outcome:
         trace = self.trace
         lost = f"{trace.hero} loses {trace.lost} ({trace.loss})" if trace and trace.rounds else ""
         word = "UNEXPECTED" if self.problem else "refuted" if trace else "holds"
-        found = lost or (f"{trace.hero}: {trace.note}" if trace else "every property holds")
+        found = lost or (f"{trace.hero}: {trace.note}" if trace else self._kept())
         detail = f"{self.problem}; {found}" if self.problem and trace else self.problem or found
-        return f"{word:<10} {self.variant.id:<26} {self.variant.breaks or 'keeps all':<26} {detail}"
+        return f"{word:<10} {self.variant.id:<26} {self.variant.breaks or 'keeps':<26} {detail}"
+
+    def _kept(self) -> str:
+        return f"{' and '.join(self.variant.keeps)} hold" if self.variant.keeps else "every property holds"
 
     def as_json(self) -> dict[str, Any]:
         """The same for programs."""
@@ -141,7 +145,7 @@ def judge_variant(design: Design, variant: Variant, cores: int = 1, meter: Meter
     ``meter`` counts what is looked at; what its ``watch`` raises ends the search. Raises ``SpecError`` as ``changed``.
     """
     wrong, remarks = changed(design, variant)
-    properties = (variant.breaks,) if variant.breaks else KNOWN
+    properties = (variant.breaks,) if variant.breaks else variant.keeps or KNOWN
     todo = list(enumerate(jobs(wrong, properties)))
     found: list[Verdict] = []
     with closing(run_jobs(Search(wrong, properties), todo, cores, True, meter or Meter())) as results:
@@ -167,7 +171,7 @@ class Judging:
 def problem(variant: Variant, trace: Trace | None) -> str:
     """What a variant says about its loss and is not so; empty when all of it is."""
     if not variant.breaks:
-        return "" if trace is None else f"it says that it keeps every property, and {trace.broken} is refuted"
+        return "" if trace is None else f"it says that it keeps {trace.broken}, which is refuted"
     if trace is None:
         return f"{variant.breaks} still holds"
     signing = trace.configuration == "ceremonies"

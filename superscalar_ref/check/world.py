@@ -42,7 +42,7 @@ class Plot:
     records: str = "kept"
     """lost: a signer's record of what it has signed is lost in a restore (D-7)."""
     poison: str = "after"
-    """When the poison of a version is signed, and of what (D-10): with, before, stock, links, none."""
+    """When the poison of a version is signed, and of what (D-10): with, before, stock, links, none, secret…"""
     counters: str = "grow"
     """restart: an update may begin at index 0 again, on the same output."""
     life: str = "fixed"

@@ -102,8 +102,10 @@ def load_specification(directory: Path | None = None, only: Collection[str] | No
     )
     _check_ids(specification)
     for variant in specification.variants:
-        if variant.breaks and variant.breaks not in {item.id for item in specification.properties}:
-            raise SpecError(str(variant.place), f"{variant.id}: there is no property {variant.breaks}", "id-exists")
+        known = {item.id for item in specification.properties}
+        for name in (*filter(None, [variant.breaks]), *variant.keeps):
+            if name not in known:
+                raise SpecError(str(variant.place), f"{variant.id}: there is no property {name}", "id-exists")
         apply_variant(specification, variant)
     return specification
 

@@ -179,7 +179,7 @@ class Variant:
     title: str
     says: str
     breaks: str
-    """Id of the property that it must break; empty: it must keep them all."""
+    """Id of the property that it must break; empty: it must keep those of ``keeps``."""
     hero: str
     """The honest party that loses (``for`` in the file); empty when not given."""
     by: int | str
@@ -190,3 +190,5 @@ class Variant:
     options: tuple[tuple[str, int | str | bool], ...]
     patches: tuple[Patch, ...]
     place: Place
+    keeps: tuple[str, ...] = ()
+    """Without ``breaks``: the properties that it claims to keep; empty for all."""

@@ -55,6 +55,7 @@ def parse_variant(document: Document) -> Variant:
         options=tuple(data.get("options", {}).items()),
         patches=tuple(_patch(row, index, document) for index, row in enumerate(data["patches"])),
         place=document.place("variant"),
+        keeps=tuple(head.get("keeps", ())),
     )
 
 

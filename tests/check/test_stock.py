@@ -76,6 +76,9 @@ LOSSES = {
     "V-POISON-OF-LINKS": ("L", 4),
     "V-POISON-STOCK-ONLY": ("A", 2),
     "V-POISON-NONE": ("A", 4),
+    "V-SECRET-EARLY": ("L", 6),
+    "V-SECRET-SHARED": ("L", 6),
+    "V-SECRET-UNCHECKED": ("A", 4),
     "V-COUNTERS-RESTARTED": ("A", 1),
     "V-LIFE-EXTENDED": ("L", 6),
 }
@@ -92,3 +95,14 @@ def test_another_design_loses_somebodys_money_on_real_transactions_too(identity:
     path.write_text(json.dumps(as_json(outcome.trace)), encoding="utf-8")
     played = replay(read(path))
     assert played.exit_code == 0, (played.problems, played.cannot)
+
+
+def test_a_poison_behind_a_secret_keeps_everybodys_money() -> None:
+    outcome = judge_variant(DESIGN, SPECIFICATION.variant("V-POISON-SECRET"))
+    assert not outcome.problem
+    assert outcome.trace is None
+    assert {verdict.property: verdict.cases for verdict in outcome.verdicts} == {
+        "P-POISON-FAIR": 21,
+        "P-OLD-STATE-PAYS": 2,
+    }
+    assert all(verdict.holds and verdict.examples for verdict in outcome.verdicts)
