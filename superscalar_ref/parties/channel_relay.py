@@ -2,6 +2,7 @@
 
 Laws of this module:
 
+* Only what is irrevocable is passed on (BOLT 2 'Forwarding HTLCs'), wherever it is found.
 * What is to be passed on is durable, with the number that the outgoing HTLC will have, before it is offered: after a
   crash it is known whether it was.
 * The incoming HTLC is claimed as soon as the outgoing one's preimage is known, from a message or from the chain; it
@@ -18,7 +19,7 @@ from superscalar_ref.parties import messages as m
 from superscalar_ref.parties.actor import Outbox
 from superscalar_ref.parties.channel_actor import Answer, ChannelActor
 from superscalar_ref.parties.store import Store
-from superscalar_ref.protocol.channel import Htlc
+from superscalar_ref.protocol.channel import FINAL, Htlc
 from superscalar_ref.protocol.htlc_limits import check_forward
 
 _DOCUMENT = "forwards"
@@ -69,10 +70,13 @@ class Relay:
         return lambda htlc: self.decide(incoming, htlc)
 
     def decide(self, incoming: str, htlc: Htlc) -> bytes | str | None:
-        """What becomes of an irrevocable incoming HTLC: a preimage, a reason to give it back, or nothing yet."""
+        """What becomes of an incoming HTLC: a preimage, a reason to give it back, or nothing yet."""
         key = f"{incoming}/{htlc.number}"
         forward = self.forwards.get(key)
         if forward is None:
+            # The watcher asks about whatever is in a confirmed commitment: a reorg may bring one without it.
+            if htlc.stage < FINAL:
+                return None
             route = self.routes.get(f"{incoming}/{htlc.payment_hash}") or self.routes.get(htlc.payment_hash)
             if route is None or route.channel not in self.channels:
                 return "nobody to pass it on to"

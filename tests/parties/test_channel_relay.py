@@ -13,7 +13,7 @@ from superscalar_ref.chain.kernel import KernelLedger
 from superscalar_ref.parties.channel_relay import Relay, Route
 from superscalar_ref.parties.channel_watch import ChannelWatcher
 from superscalar_ref.parties.store import Store
-from superscalar_ref.protocol.channel import Htlc
+from superscalar_ref.protocol.channel import FINAL, Htlc
 from superscalar_ref.protocol.htlc_limits import HtlcLimits
 from tests.parties.channel_chain import OVER, Chain
 from tests.parties.channel_scene import CAPACITY_SAT, CLIENT_MSAT, LSP, Pair, hashed, payout, preimage, terms
@@ -161,6 +161,25 @@ def test_the_lsp_dies_at_any_moment_of_a_payment() -> None:
         if done:
             return
     raise AssertionError("the payment takes more letters than this test has moments")
+
+
+@pytest.mark.parametrize("letters", [2, 3, 4])
+def test_a_payment_that_is_not_irrevocable_is_not_passed_on_from_the_chain_either(letters: int) -> None:
+    """The LSP's own commitment has it and confirms, the payer's has it not: a reorg may bring the payer's (BOLT 2)."""
+    net = Net.start(one="A", two="B")
+    net.route(1, "two", expiry=200)
+    pair = net.pairs["one"]
+    pair.post("A", pair.a.offer(AMOUNT + FEE_MSAT, hashed(1), 250))
+    _deliver_some(net, letters)
+    pair.letters.clear()
+    htlcs = pair.l.channel.htlcs
+    assert htlcs and htlcs[0].stage < FINAL
+    pair.l.force_close()
+    chain = Chain(net.ledger, {LSP: ChannelWatcher(pair.l, net.ledger)})
+    chain.round([LSP])
+    chain.round([LSP])
+    assert pair.l.channel.status == "resolving" and any(name.startswith("htlc A") for name in pair.l.channel.claims)
+    assert net.pairs["two"].l.channel.next_offer == 0, "nothing is offered that the payer can still take back"
 
 
 def _deliver_some(net: Net, most: int) -> bool:
