@@ -1,70 +1,161 @@
-"""A party's own coin, with which it raises what it waits for to the price of the day (CPFP, R-FEE).
+"""A party's own coins, with which it raises what it waits for to the price of the day (CPFP, STR-30 to STR-32, R-FEE).
 
-One coin pays for one child at a time. A child that pays too little is replaced by one that pays more, as long as the
-coin suffices. A replacement raises the package by at least 1 sat/vB, which is what relay asks for (BIP-125, rule 4).
+Laws of this module:
+
+* What is its own follows from the chain: a coin is there while it is unspent, so a reorg gives it back.
+* One coin pays for one child at a time; whoever comes first in what is published has the first choice.
+* A replacement raises the package by at least 1 sat/vB, which is what relay asks for (BIP-125, rule 4).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from superscalar_ref.bitcoin.transaction import Transaction
 from superscalar_ref.chain.fees import Offer
+from superscalar_ref.chain.interface import Ledger, OutPoint
 from superscalar_ref.errors import InputError
+from superscalar_ref.protocol.fees import FeeRules, Pay, load_fee_rules
 from superscalar_ref.realise.book import CoinOutput
-from superscalar_ref.realise.child import bump
-from superscalar_ref.signing.keys import SecretKey
+from superscalar_ref.realise.child import bump, bump_from
+from superscalar_ref.signing.keys import Randomness, SecretKey, system_randomness
 
 
 @dataclass(frozen=True)
-class _Pending:
-    """The child that is out."""
+class Child:
+    """A child that was made."""
 
-    parent: str
-    """Txid of what it pays for."""
     feerate: int
-    """Of both together (sat/vB)."""
+    """Of it and its parent together (sat/vB)."""
     offer: Offer
+    coin: CoinOutput | None
+    """What it spends besides the anchor; None: an output of its parent."""
+    cost: int
+    """What it takes from the party: its fee less its parent's anchor (sat)."""
 
 
 @dataclass
 class Bumper:
-    """One coin (BIP-86 under ``key``), and the child that it pays for at the moment."""
+    """The coins of one party (BIP-86 under ``key``), and the children that they pay for at the moment."""
 
     key: SecretKey
     script: bytes
     """Where the change goes; the same key's, so that it can pay again."""
-    coin: CoinOutput
-    spent: int = 0
-    """Fees that confirmed children have cost the coin (sat)."""
-    pending: _Pending | None = None
+    coins: list[CoinOutput] = field(default_factory=list)
+    """Every coin that it has had; which of them are there, the chain says."""
+    role: str = "client"
+    rules: FeeRules = field(default_factory=load_fee_rules)
+    randomness: Randomness = system_randomness
+    pending: dict[str, Child] = field(default_factory=dict)
+    """Parent's txid → the child that is out."""
+    made: dict[str, Child] = field(default_factory=dict)
+    """Every child that it has made, by its txid: an earlier one may still be the one that is confirmed."""
+    confirmed: dict[str, Child] = field(default_factory=dict)
+    """Those of them that are confirmed."""
+    _gone: frozenset[tuple[str, int]] = frozenset()
+    """Coins that are not there now."""
 
-    def child(self, parent: Offer, feerate: int) -> Offer | None:
-        """The child that raises ``parent`` and itself to ``feerate`` (sat/vB): the one that is out if it pays that.
+    @property
+    def spent(self) -> int:
+        """What confirmed children have cost (sat)."""
+        return sum(child.cost for child in self.confirmed.values())
 
-        When the coin is too small for the day's price, the child that is out stays. A child of another parent is given
-        up. None when there is no child, or ``parent`` has no anchor.
+    def free(self) -> list[CoinOutput]:
+        """The coins that are there, the smallest first."""
+        there = [coin for coin in self.coins if (coin.txid, coin.index) not in self._gone]
+        return sorted(there, key=lambda coin: (coin.output.amount_sat, coin.txid, coin.index))
+
+    def learn(self, coin: CoinOutput) -> None:
+        """One more coin is its own."""
+        if coin not in self.coins:
+            self.coins.append(coin)
+
+    def look(self, ledger: Ledger) -> None:
+        """See the tip: which children are confirmed, and which coins are there."""
+        self.confirmed = {
+            txid: child
+            for txid, child in self.made.items()
+            if ledger.confirmation_height(bytes.fromhex(txid)[::-1]) is not None
+        }
+        for txid, child in self.confirmed.items():
+            self.learn(CoinOutput(txid, 0, child.offer.transaction.outputs[0]))
+        unspent = ledger.unspent()
+        points = [(coin.txid, coin.index) for coin in self.coins]
+        self._gone = frozenset(
+            point for point in points if OutPoint(bytes.fromhex(point[0])[::-1], point[1]) not in unspent
+        )
+
+    def children(self, offers: Sequence[Offer], price: int) -> dict[str, Offer]:
+        """Parent's txid → the child that raises it to ``price`` (sat/vB), for those that pay less and can be raised.
+
+        The child that is out stays when it pays that, or when nothing can pay more. One whose parent is not among
+        ``offers`` is given up.
         """
-        txid = parent.transaction.txid
-        if self.pending is not None and self.pending.parent != txid:
-            self.pending = None
-        if self.pending is None or self.pending.feerate < feerate:
-            made = self._made(parent, feerate)
-            if made is not None:
-                self.pending = _Pending(txid, feerate, made)
-        return None if self.pending is None else self.pending.offer
+        before, self.pending = self.pending, {}
+        taken: set[CoinOutput] = set()
+        for offer in offers:
+            if offer.pays(price):
+                continue
+            known = before.get(offer.transaction.txid)
+            if known is not None and (known.coin in taken or not self._there(known)):
+                known = None
+            child = known
+            if known is None or known.feerate < price:
+                child = self._made(offer, price, known, taken) or known
+            if child is None:
+                continue
+            self.pending[offer.transaction.txid] = self.made[child.offer.transaction.txid] = child
+            if child.coin is not None:
+                taken.add(child.coin)
+        return {txid: child.offer for txid, child in self.pending.items()}
 
-    def _made(self, parent: Offer, feerate: int) -> Offer | None:
-        try:
-            child = bump(parent.transaction, parent.fee, self.coin, self.key, self.script, feerate)
-        except InputError:
+    def child(self, parent: Offer, price: int) -> Offer | None:
+        """The child of one transaction, when that alone is wanted; None when it has none or needs none."""
+        return self.children([parent], price).get(parent.transaction.txid)
+
+    def _there(self, child: Child) -> bool:
+        return child.coin is None or (child.coin.txid, child.coin.index) not in self._gone
+
+    def _made(self, parent: Offer, price: int, known: Child | None, taken: set[CoinOutput]) -> Child | None:
+        ways = self.rules.ways(self.role)
+        if known is not None and Pay.AGAIN not in ways:
             return None
-        anchor = parent.transaction.outputs[child.inputs[0].index].amount_sat
-        return Offer(child, self.coin.output.amount_sat + anchor - child.outputs[0].amount_sat)
+        for way in ways:
+            if way is Pay.OUTPUT:
+                found = self._from_output(parent, price)
+            elif way is Pay.COIN:
+                found = self._from_coin(parent, price, [coin for coin in self.free() if coin not in taken], known)
+            else:
+                continue
+            if found is not None:
+                return found
+        return None
 
-    def settle(self, child: Transaction) -> None:
-        """``child`` is confirmed: its output is the coin from now on."""
-        rest = child.outputs[0]
-        self.spent += self.coin.output.amount_sat - rest.amount_sat
-        self.coin = CoinOutput(child.txid, 0, rest)
-        self.pending = None
+    def _from_output(self, parent: Offer, price: int) -> Child | None:
+        transaction = parent.transaction
+        for index, output in enumerate(transaction.outputs):
+            if output.script_pubkey != self.script:
+                continue
+            try:
+                child = bump_from(transaction, parent.fee, index, self.key, self.script, price, self.randomness)
+            except InputError:
+                continue
+            fee = output.amount_sat - child.outputs[0].amount_sat
+            return Child(price, Offer(child, fee), None, fee)
+        return None
+
+    def _from_coin(self, parent: Offer, price: int, free: list[CoinOutput], known: Child | None) -> Child | None:
+        # The coin that pays already goes first: the new child is to replace the one that is out.
+        for coin in sorted(free, key=lambda coin: known is None or coin != known.coin):
+            try:
+                child = bump(parent.transaction, parent.fee, coin, self.key, self.script, price, self.randomness)
+            except InputError:
+                continue
+            cost = coin.output.amount_sat - child.outputs[0].amount_sat
+            return Child(price, Offer(child, cost + _anchor(parent.transaction, child)), coin, cost)
+        return None
+
+
+def _anchor(parent: Transaction, child: Transaction) -> int:
+    return parent.outputs[child.inputs[0].index].amount_sat

@@ -6,19 +6,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from superscalar_ref.bitcoin.transaction import Transaction
+from superscalar_ref.chain.fees import Offer
 from superscalar_ref.chain.interface import Ledger, OutPoint
 from superscalar_ref.errors import Refused
 from superscalar_ref.machine.types import Event
 from superscalar_ref.parties.actor import Actor
+from superscalar_ref.parties.bumper import Bumper
 from superscalar_ref.protocol import deadline as deadlines
 from superscalar_ref.protocol.blueprint import FUNDING
 from superscalar_ref.protocol.client import Client
 from superscalar_ref.protocol.factory import Factory
 from superscalar_ref.protocol.strategy import Strategy, View, decide, load_strategy
 from superscalar_ref.protocol.transaction import Kind, Outpoint, Role, Template
+from superscalar_ref.realise.book import CoinOutput
 
 NEVER = deadlines.NEVER
 """A deadline that never comes."""
+CHILD = "child:"
+"""Before the name of a transaction: the child that pays for it."""
 
 
 def txid_bytes(txid: str) -> bytes:
@@ -39,6 +44,8 @@ class Watcher:
     """Transactions of the factory that are confirmed → height."""
     told: set[tuple[str, str]] = field(default_factory=set)
     """What the actor's table has taken: (transaction, event)."""
+    purse: Bumper | None = None
+    """Coins of its own, to pay for what it publishes; None: it has neither a coin nor a key for one."""
 
     def look(self) -> None:
         """See the tip: what is confirmed, and let the party's table take it."""
@@ -137,6 +144,34 @@ class Watcher:
     def publish(self) -> dict[str, Transaction]:
         """What the strategy publishes now, by name, complete."""
         return {name: self.actor.complete_transaction(name) for name in decide(self.strategy, self.view())}
+
+    def offers(self, price: int) -> dict[str, Offer]:
+        """What it broadcasts when the last block asked for ``price`` (sat/vB), by name: each before its child.
+
+        A child (``child:`` and the name of its parent) is there where the fee that is signed in is too low, and the
+        purse can pay (``spec/fees.toml``). Without one the transaction is offered all the same, and waits.
+        """
+        templates = self.actor.factory.templates
+        found = {name: Offer(transaction, templates[name].fee) for name, transaction in self.publish().items()}
+        if self.purse is None:
+            return found
+        self._earn(self.purse)
+        children = self.purse.children(tuple(found.values()), price)
+        raised: dict[str, Offer] = {}
+        for name, offer in found.items():
+            raised[name] = offer
+            if offer.transaction.txid in children:
+                raised[CHILD + name] = children[offer.transaction.txid]
+        return raised
+
+    def _earn(self, purse: Bumper) -> None:
+        """What the factory has paid to the wallet is a coin as well."""
+        for name in self.seen:
+            realised = self.actor.factory.realised[name]
+            for index, output in enumerate(realised.transaction.outputs):
+                if output.script_pubkey == purse.script:
+                    purse.learn(CoinOutput(realised.txid, index, output))
+        purse.look(self.ledger)
 
     def wait(self, most: int) -> int:
         """Blocks after which the strategy has something to publish if nothing else happens; ``most`` when nothing."""

@@ -1,4 +1,4 @@
-"""Child pays for parent: it spends a transaction's anchor and a coin, and so pays the fee that its parent lacks.
+"""Child pays for parent: it spends an output of a transaction, and so pays the fee that its parent lacks.
 
 Source: BIP-431 (TRUC), BIP-433 (pay-to-anchor), P1143#13.
 """
@@ -10,6 +10,7 @@ from superscalar_ref.bitcoin.script import P2A
 from superscalar_ref.bitcoin.sighash import taproot_sighash
 from superscalar_ref.bitcoin.transaction import Transaction, TxInput, TxOutput, build, dust_limit_sat, with_witness
 from superscalar_ref.errors import InputError
+from superscalar_ref.protocol.fees import Paid, child_fee
 from superscalar_ref.protocol.weight import INPUT_BYTES, key_path_vbytes
 from superscalar_ref.realise.book import CoinOutput
 from superscalar_ref.signing.keys import Randomness, SecretKey, system_randomness
@@ -18,6 +19,8 @@ TRUC_CHILD_MAX_VBYTES = 1_000
 """A child of an unconfirmed version-3 transaction is not relayed above this (BIP-431, rule 5)."""
 CHILD_VBYTES = key_path_vbytes(1, anchors=0) + INPUT_BYTES + 1
 """The child's size: a key-path input, the anchor's input with an empty witness, one P2TR output."""
+OWN_CHILD_VBYTES = key_path_vbytes(1, anchors=0)
+"""The size of a child that spends one key-path output of its parent, and nothing else."""
 
 
 def anchor_of(parent: Transaction) -> int:
@@ -43,11 +46,37 @@ def bump(
     """
     index = anchor_of(parent)
     anchor = parent.outputs[index]
-    fee = max(feerate * (parent.vbytes + CHILD_VBYTES) - parent_fee, feerate * CHILD_VBYTES)
-    rest = coin.output.amount_sat + anchor.amount_sat - fee
-    if rest < dust_limit_sat(payout_script):
-        raise InputError(f"coin of {coin.output.amount_sat} sat", f"cannot pay a fee of {fee} sat", "R-FEE")
+    fee = child_fee(Paid(parent.vbytes, parent_fee), CHILD_VBYTES, feerate)
+    place = f"coin of {coin.output.amount_sat} sat"
+    rest = _rest(coin.output.amount_sat + anchor.amount_sat - fee, fee, payout_script, place)
     inputs = [TxInput(parent.txid, index, NO_RELATIVE_LOCK), TxInput(coin.txid, coin.index, NO_RELATIVE_LOCK)]
-    child = build(parent.version, inputs, [TxOutput(rest, payout_script)], 0)
+    child = build(parent.version, inputs, [rest], 0)
     message = taproot_sighash(child, 1, (anchor, coin.output))
     return with_witness(child, 1, (key.sign_taproot(message, None, randomness),))
+
+
+def bump_from(
+    parent: Transaction,
+    parent_fee: int,
+    index: int,
+    key: SecretKey,
+    payout_script: bytes,
+    feerate: int,
+    randomness: Randomness = system_randomness,
+) -> Transaction:
+    """A child that does the same with the parent's own output ``index`` (BIP-86 under ``key``), and needs no coin.
+
+    Raises ``InputError`` (R-FEE) when that output is too small for the fee and an output that is not dust.
+    """
+    output = parent.outputs[index]
+    fee = child_fee(Paid(parent.vbytes, parent_fee), OWN_CHILD_VBYTES, feerate)
+    rest = _rest(output.amount_sat - fee, fee, payout_script, f"output of {output.amount_sat} sat")
+    child = build(parent.version, [TxInput(parent.txid, index, NO_RELATIVE_LOCK)], [rest], 0)
+    message = taproot_sighash(child, 0, (output,))
+    return with_witness(child, 0, (key.sign_taproot(message, None, randomness),))
+
+
+def _rest(amount: int, fee: int, script: bytes, place: str) -> TxOutput:
+    if amount < dust_limit_sat(script):
+        raise InputError(place, f"cannot pay a fee of {fee} sat", "R-FEE")
+    return TxOutput(amount, script)

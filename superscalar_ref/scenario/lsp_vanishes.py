@@ -154,7 +154,7 @@ class _Run:
         self._mine([(offer.transaction, offer.fee, kinds[offer.transaction.txid]) for offer in mined])
         for offer in mined:
             if offer.transaction.txid in children:
-                children[offer.transaction.txid].settle(offer.transaction)
+                children[offer.transaction.txid].look(self.ledger)
         return True, poor
 
     def _child(
@@ -251,7 +251,7 @@ def _leavers(town: Town, kits: Mapping[str, Kit], begun: int, progress: Progress
         progress("kits taken up", number + 1, len(kits))
         client = restore(kit)
         coin = town.reserves.get(name)
-        purse = None if coin is None else Bumper(wallet_key(name), wallet_script(name), coin)
+        purse = None if coin is None else Bumper(wallet_key(name), wallet_script(name), [coin])
         if purse is None:
             # What it cannot get mined it does not publish: its strategy then waits for the alternate.
             client.hidden = frozenset(

@@ -26,6 +26,7 @@ from superscalar_ref.mutate.run import Answers
 from superscalar_ref.parties import channel_messages, messages, tower_messages
 from superscalar_ref.parties.kit import FORMAT, VERSION, Kit, read_kit
 from superscalar_ref.protocol.backup import load_backup_rules
+from superscalar_ref.protocol.fees import load_fee_rules
 from superscalar_ref.protocol.strategy import load_strategy
 from superscalar_ref.replay.form import read as read_trace
 from superscalar_ref.report.result import VerifyResult
@@ -130,6 +131,7 @@ READERS = {
     "parameters": Reader(at("parameters.toml", load_parameters), of(SPEC / "parameters.toml")),
     "properties": Reader(at("properties.toml", load_properties), of(SPEC / "properties.toml")),
     "strategy": Reader(at("strategy.toml", load_strategy), of(SPEC / "strategy.toml")),
+    "fees": Reader(at("fees.toml", load_fee_rules), of(SPEC / "fees.toml")),
     "backup": Reader(at("backup.toml", load_backup_rules), of(SPEC / "backup.toml")),
     "configurations": Reader(at("configurations.toml", load_configurations), of(SPEC / "configurations.toml")),
     "lemmas": Reader(at("lemmas.toml", lambda f: load_theory(f, PARAMETERS)), of(SPEC / "lemmas.toml")),

@@ -11,19 +11,22 @@ from dataclasses import dataclass, replace
 from itertools import pairwise, product
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from superscalar_ref.bitcoin.transaction import TxOutput
 from superscalar_ref.chain.fees import FeeMarket, Offer, Spike
 from superscalar_ref.chain.interface import TxOut
 from superscalar_ref.parties.bumper import Bumper
 from superscalar_ref.parties.watch import txid_bytes
+from superscalar_ref.protocol.fees import Paid, child_fee, load_fee_rules, reserve_needed
 from superscalar_ref.protocol.shape import Shape
 from superscalar_ref.protocol.transaction import Role
 from superscalar_ref.realise.book import CoinOutput
 from superscalar_ref.realise.child import CHILD_VBYTES
 from superscalar_ref.spec.load import load_parameters
 from tests.parties.chain_scene import OnChain
-from tests.parties.scene import BALANCE, ECONOMY, LOCKS, LSP, WALLET_KEY, WALLET_SCRIPT
+from tests.parties.scene import BALANCE, ECONOMY, LOCKS, LSP, WALLET_KEY, WALLET_SCRIPT, payout, secret
 
 ME = "c0"
 ALONE = Shape.of([1])
@@ -62,17 +65,17 @@ class Market:
         """One block of what the market takes."""
         mined = self.market.block(self.here.ledger.height + 1, offers)
         self.here.mine(*(one.transaction for one in mined))
-        for bumper in self.bumpers.values():
-            if bumper.pending is not None and bumper.pending.offer in mined:
-                bumper.settle(bumper.pending.offer.transaction)
+        for one in self.bumpers.values():
+            one.look(self.here.ledger)
         return list(mined)
 
     def follow(self, party: str, last: int) -> dict[str, int]:
         """A party follows its strategy up to a height; what it got confirmed, and where."""
         watcher = self.here.watchers[party]
+        watcher.purse = self.bumpers.get(party)
         while self.here.ledger.height < last:
             watcher.look()
-            self.block(self.offers(party, *watcher.publish()))
+            self.block(list(watcher.offers(self.market.feerate(self.here.ledger.height)).values()))
         watcher.look()
         return dict(watcher.seen)
 
@@ -80,9 +83,8 @@ class Market:
 def bumper(here: OnChain, place: int, amount: int = RESERVE) -> Bumper:
     """One of the coins that the chain began with."""
     point = here.ledger.funds[place]
-    return Bumper(
-        WALLET_KEY, WALLET_SCRIPT, CoinOutput(point.txid[::-1].hex(), point.index, TxOutput(amount, WALLET_SCRIPT))
-    )
+    coin = CoinOutput(point.txid[::-1].hex(), point.index, TxOutput(amount, WALLET_SCRIPT))
+    return Bumper(WALLET_KEY, WALLET_SCRIPT, [coin])
 
 
 def market(spikes: Sequence[tuple[int, int, int]] = (), payers: Sequence[str] = (), step: int = 2) -> Market:
@@ -122,7 +124,8 @@ def test_a_client_with_a_coin_is_a_block_late_in_a_spike_of_any_length() -> None
     """It learns the price from the block that did not take it. A commitment has no fee of its own (D-13)."""
     run = market([(0, 100, HIGH)], [ME])
     assert leave(run, 12) == {KICKOFF: 2, STATE: 6, COMMITMENT: 7}
-    assert 0 < run.bumpers[ME].coin.output.amount_sat == RESERVE - run.bumpers[ME].spent
+    (left,) = run.bumpers[ME].free()
+    assert 0 < left.output.amount_sat == RESERVE - run.bumpers[ME].spent
     actor, needed = run.here.play.actors[ME], 0
     for name in (KICKOFF, STATE, COMMITMENT):
         template, size = actor.factory.templates[name], actor.complete_transaction(name).vbytes + CHILD_VBYTES
@@ -168,7 +171,7 @@ def test_a_coin_that_is_too_small_for_the_day_keeps_its_child_and_waits() -> Non
     first = run.offers(ME, KICKOFF)
     assert run.block(first) == []
     while not (mined := run.block(run.offers(ME, KICKOFF))):
-        assert run.bumpers[ME].pending is not None
+        assert run.bumpers[ME].pending
     assert mined == first
     assert run.here.ledger.height == run.market.spikes[1].first + 5
 
@@ -226,7 +229,7 @@ class Race:
         here = self.run.here.fork()
         start = here.ledger.height + 1
         prices = FeeMarket(1, tuple(Spike(start + place, 1, HIGH) for place, one in enumerate(high) if one))
-        run = Market(here, prices, {LSP: replace(self.run.bumpers[LSP])})
+        run = Market(here, prices, {LSP: bumper(here, 1)})
         lsp, client = here.play.lsp, here.play.clients[ME]
         templates = lsp.factory.templates
         kickoff = here.ledger.height - ABSENCE
@@ -275,3 +278,133 @@ def test_a_step_that_is_a_block_longer_bears_a_block_more_and_a_shorter_one_a_bl
     shorter = Race.start(STEP - 1)
     assert shorter.winner((True,) * (CONFIRMATION - 2)) == shorter.newest
     assert shorter.winner((True,) * (CONFIRMATION - 1)) == shorter.older, "within the assumed delay"
+
+
+# -- rules and reserves ------------------------------------------------------------------------------------------------
+
+
+def own_purse(coins: Sequence[CoinOutput] = ()) -> Bumper:
+    """The client's wallet, to which the factory pays; empty unless it is told otherwise."""
+    return Bumper(secret(f"payout of {ME}"), payout(ME), list(coins))
+
+
+def at_the_end(run: Market) -> int:
+    """The client waits for the alternates in a spike that never ends; blocks after the end when it has all."""
+    end = LOCKS.end
+    run.market = FeeMarket(1, (Spike(end + 1, 1_000, HIGH),))
+    leave(run, end - run.here.ledger.height)
+    for blocks in range(1, 5):
+        run.follow(ME, end + blocks)
+        templates = run.here.play.actors[ME].factory.templates
+        if all(f"alternate:{STATE}#{index}" in run.here.watchers[ME].seen for index in range(2)):
+            rest = sum(templates[f"alternate:{STATE}#{index}"].outputs[0].amount for index in range(2))
+            assert run.here.owns(ME) == rest - run.bumpers[ME].spent > BALANCE
+            return blocks
+    return 0
+
+
+def test_a_client_without_a_coin_raises_an_alternate_from_the_alternate_itself() -> None:
+    run = market()
+    run.bumpers[ME] = own_purse()
+    assert at_the_end(run) == 2, "one block late, whatever the price"
+    run = market()
+    run.bumpers[ME] = own_purse()
+    run.bumpers[ME].rules = load_fee_rules().without("STR-30")
+    assert at_the_end(run) == 0, "without the rule it waits for the price"
+
+
+def test_what_the_factory_has_paid_is_a_coin_for_the_rest() -> None:
+    """From an output that it can already spend: the wallet to which the first alternate has paid."""
+    run = market()
+    run.bumpers[ME] = own_purse()
+    at_the_end(run)
+    assert len(run.bumpers[ME].free()) == 2
+    assert {coin.output.script_pubkey for coin in run.bumpers[ME].free()} == {payout(ME)}
+    parent = Offer(run.here.play.lsp.complete_transaction(KICKOFF), 0)
+    assert run.bumpers[ME].child(parent, HIGH) is not None
+
+
+@pytest.mark.parametrize("gone", ["STR-31", "STR-32"])
+def test_without_its_rule_a_rising_price_leaves_what_was_published_behind(gone: str) -> None:
+    rising = [(0, 1, 5), (1, 1, 20), (2, 90, HIGH)]
+    assert leave(market(rising, [ME]), 5) == {KICKOFF: 4}
+    run = market(rising, [ME])
+    run.bumpers[ME].rules = load_fee_rules().without(gone)
+    assert leave(run, 8) == {}
+
+
+def test_a_reorg_gives_the_coin_back_and_the_same_child_goes_in_again() -> None:
+    run = market([(0, 100, HIGH)], [ME])
+    purse = run.bumpers[ME]
+    assert leave(run, 2) == {KICKOFF: 2}
+    spent, coins = purse.spent, purse.free()
+    run.here.ledger.reorg(1)
+    purse.look(run.here.ledger)
+    assert purse.spent == 0
+    assert [coin.output.amount_sat for coin in purse.free()] == [RESERVE]
+    assert KICKOFF in run.follow(ME, run.here.ledger.height + 1)
+    assert (purse.spent, purse.free()) == (spent, coins)
+
+
+def test_with_several_coins_several_parents_are_raised_at_once_and_the_first_has_the_first_choice() -> None:
+    run = market(payers=[ME])
+    purse, lsp = run.bumpers[ME], run.here.play.lsp
+    kickoff, state = (Offer(lsp.complete_transaction(name), 0) for name in (KICKOFF, STATE))
+    assert list(purse.children([kickoff, state], 2)) == [kickoff.transaction.txid], "one coin, one child"
+    smaller = CoinOutput("11" * 32, 0, TxOutput(5_000, WALLET_SCRIPT))
+    purse.learn(smaller)
+    both = purse.children([state, kickoff], 2)
+    assert list(both) == [state.transaction.txid, kickoff.transaction.txid]
+    assert both[state.transaction.txid].transaction.inputs[1].txid_hex == smaller.txid, "the smallest that suffices"
+    assert both[kickoff.transaction.txid].transaction.inputs[1].txid_hex != smaller.txid, "the coin that is left"
+    assert both == purse.children([state, kickoff], 2), "nothing is made twice"
+    assert purse.children([state], 2) == {state.transaction.txid: both[state.transaction.txid]}
+    with pytest.raises(KeyError):
+        purse.rules.without("STR-99")
+
+
+def path_of(run: Market, *names: str) -> list[Paid]:
+    """What is signed into these transactions of the client's."""
+    actor = run.here.play.actors[ME]
+    found = []
+    for name in names:
+        template = actor.factory.templates[name]
+        anchor = next((output.amount for output in template.outputs if output.role is Role.ANCHOR), 0)
+        found.append(Paid(actor.complete_transaction(name).vbytes, template.fee, anchor))
+    return found
+
+
+@pytest.mark.parametrize("price", [2, 7, HIGH])
+def test_the_formula_of_the_reserve_is_exact(price: int) -> None:
+    """R-RESERVE: with so much the client closes its channel at this price, on Core's chain; with a sat less not."""
+    run = market([(0, 100, price)], [ME])
+    needed = reserve_needed(path_of(run, KICKOFF, STATE, COMMITMENT), CHILD_VBYTES, price, ECONOMY.dust)
+    for amount, done in ((needed, True), (needed - 1, False)):
+        coins = [TxOut(amount, WALLET_SCRIPT)]
+        here = OnChain.start(1, ALONE, others=coins)
+        days = FeeMarket(1, (Spike(here.ledger.height + 1, 100, price),))
+        run = Market(here, days, {ME: bumper(here, 1, amount)})
+        assert (COMMITMENT in leave(run, 12)) == done
+        if done:
+            assert run.bumpers[ME].spent == needed - ECONOMY.dust, "what is left is an output, and no more"
+
+
+@given(
+    st.lists(st.builds(Paid, st.integers(100, 10_000), st.integers(0, 20_000), st.integers(0, 240)), max_size=12),
+    st.integers(1, 200),
+)
+def test_the_reserve_pays_each_child_in_turn_and_one_sat_less_does_not(path: list[Paid], price: int) -> None:
+    """The formula against the children themselves, for any path and price."""
+
+    def lasts(coin: int) -> bool:
+        for one in path:
+            if one.fee < price * one.vbytes:
+                coin += one.anchor - child_fee(one, CHILD_VBYTES, price)
+                if coin < ECONOMY.dust:
+                    return False
+        return True
+
+    needed = reserve_needed(path, CHILD_VBYTES, price, ECONOMY.dust)
+    assert lasts(needed)
+    assert needed == 0 or not lasts(needed - 1)
+    assert reserve_needed(path, CHILD_VBYTES, price + 1, ECONOMY.dust) >= needed, "a higher price needs no less"

@@ -87,7 +87,7 @@ def test_a_purse_that_is_too_small_pays_nothing(quiet: tuple[Town, Ended]) -> No
     parent = Offer(lsp.complete_transaction("kickoff:r@-"), 0)
     from superscalar_ref.scenario.town import wallet_key, wallet_script
 
-    purse = Bumper(wallet_key(name), wallet_script(name), coin)
+    purse = Bumper(wallet_key(name), wallet_script(name), [coin])
     assert purse.child(parent, 1_000) is None
     assert purse.child(parent, 10) is not None
     assert purse.spent == 0
