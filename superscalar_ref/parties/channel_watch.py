@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from superscalar_ref.bitcoin.transaction import Transaction, TxOutput
 from superscalar_ref.chain.interface import Ledger
@@ -202,23 +202,26 @@ class ChannelWatcher:
             if htlc is not None:
                 self._learn(transaction, htlc.payment_hash)
                 stage = second_stage(found.commitment, vout)
-                if transaction.txid == stage.transaction.txid and (
-                    found.holder == self.side.name or self._revoked(found)
-                ):
-                    return self._pursue_second(found, stage, height)
+                place = stage.output_in(transaction)
+                if place is not None and (found.holder == self.side.name or self._revoked(found)):
+                    return self._pursue_second(found, stage, (transaction.txid, place), height)
             return height, None
         return None, self._take(found, vout)
 
-    def _pursue_second(self, found: Found, stage: SecondStage, height: int) -> tuple[int | None, Transaction | None]:
-        """The output of a second stage: the holder's after its delay, the other side's when it is revoked."""
-        spent = self.spender(stage.transaction.txid, 0)
+    def _pursue_second(
+        self, found: Found, stage: SecondStage, place: tuple[str, int], height: int
+    ) -> tuple[int | None, Transaction | None]:
+        """The output of a second stage, at ``place``: the holder's after its delay, the other side's when revoked."""
+        spent = self.spender(*place)
         if spent is not None:
             return spent[1], None
+        txid, vout = place
         if self._revoked(found):
-            return None, self._bring_home(claims.revoked(stage), self._revocation_key(found))
+            claim = replace(claims.revoked(stage), txid=txid, vout=vout)
+            return None, self._bring_home(claim, self._revocation_key(found))
         if self.ledger.height + 1 < height + stage.to_self_delay:
             return None, None
-        return None, self._bring_home(claims.delayed(stage), self._delayed_key(found))
+        return None, self._bring_home(replace(claims.delayed(stage), txid=txid, vout=vout), self._delayed_key(found))
 
     def _take(self, found: Found, vout: int) -> Transaction | None:
         """What takes an unspent output of a commitment now; None while there is nothing to do but wait."""

@@ -82,6 +82,18 @@ class SecondStage:
             raise InputError(place, "the preimage is missing, or is not that of the payment hash", "BOLT 3")
         return first, second, preimage, self.script, self.control_block
 
+    def output_in(self, transaction: Transaction) -> int | None:
+        """Which output of a transaction is this stage's; None when it is another spend of the HTLC, or none.
+
+        The holder may add inputs and outputs: the other side's ``SINGLE|ANYONECANPAY`` ties the output to the place of
+        the input, and to nothing else of the transaction.
+        """
+        stage, wanted = self.transaction.inputs[0], self.transaction.outputs[0]
+        for place, (spend, output) in enumerate(zip(transaction.inputs, transaction.outputs, strict=False)):
+            if (spend.txid_hex, spend.index) == (stage.txid_hex, stage.index) and output == wanted:
+                return place
+        return None
+
 
 def second_stages(commitment: Commitment) -> tuple[SecondStage, ...]:
     """One for each HTLC output, in the order of outputs: that of the HTLC signatures in ``commitment_signed``."""

@@ -13,6 +13,8 @@ from superscalar_ref.protocol.channel import View
 from tests.parties.channel_scene import CLIENT, DUST, LSP, Pair, payout, terms
 
 OVER = ("swept", "penalised", "closed")
+OWN_COIN, OWN_COINS_OF = 50_000, "the LSP's coins"
+"""A coin beside the channel (sat), and whose payout script it is on."""
 
 
 @dataclass
@@ -56,8 +58,9 @@ class OnChain:
     def start(cls, **options: object) -> OnChain:
         """Open a channel on a chain of its own."""
         funding = terms(LSP).bolt_terms(LSP, terms(LSP).outpoint).funding_output
-        # Two outputs: the second is where a test may move the channel to.
-        ledger = KernelLedger.start([TxOut(funding.amount_sat, funding.script_pubkey)] * 2)
+        # Two outputs: the second is where a test may move the channel to. The third is the LSP's own, for fees.
+        channels = [TxOut(funding.amount_sat, funding.script_pubkey)] * 2
+        ledger = KernelLedger.start([*channels, TxOut(OWN_COIN, payout(OWN_COINS_OF))])
         point = ledger.funds[0]
         pair = Pair(outpoint=str(point), height=ledger.height, **options)  # type: ignore[arg-type]
         play = cls(pair, Chain(ledger))

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import product
 
 import pytest
 
-from superscalar_ref.parties.channel_actor import ChannelActor
-from superscalar_ref.parties.channel_watch import ChannelWatcher
 from superscalar_ref.parties.store import Store
 from superscalar_ref.protocol.channel import Htlc
 from tests.parties.channel_chain import OnChain, expected
-from tests.parties.channel_scene import CAPACITY_SAT, CLIENT, DELAY, LSP, hashed, preimage
+from tests.parties.channel_scene import CAPACITY_SAT, CLIENT, LSP, hashed, preimage
 
 EXPIRY = 116
 ANCHOR_MOST = 240
@@ -122,92 +120,11 @@ def test_what_must_be_closed_is_noticed_in_time() -> None:
     assert "has expired" in pair.a.must_close()
 
 
-# -- revoked commitments -----------------------------------------------------------------------------------------------
-
-
 def snapshot(store: Store) -> Store:
     """A copy of a store as it is now: what a thief, or an old backup, holds later."""
     copy = Store()
     store._connection.backup(copy._connection)
     return copy
-
-
-@dataclass
-class History:
-    """A channel with payments behind it, and a copy of each side's store from before each of them."""
-
-    play: OnChain
-    copies: dict[str, list[Store]]
-
-    def cheat(self, name: str, which: int, knows: Callable[[Htlc], bytes | str | None]) -> ChannelWatcher:
-        """A side restored from an old copy, which publishes its commitment of that time."""
-        pair = self.play.pair
-        old = ChannelActor(
-            pair.sides[name].terms, pair.sides[name].keys, self.copies[name][which], pair.limits, answer=knows
-        )
-        old.force_close()
-        return ChannelWatcher(old, self.play.chain.ledger)
-
-
-def history(move: bool = False) -> History:
-    """Three payments each way; with ``move``, the channel's outpoint changes after the first two."""
-    play = OnChain.start()
-    pair = play.pair
-    made = History(play, {CLIENT: [], LSP: []})
-
-    def keep() -> None:
-        for name in (CLIENT, LSP):
-            made.copies[name].append(snapshot(pair.stores[name]))
-
-    for number in range(1, 5):
-        keep()
-        payer, payee = (CLIENT, LSP) if number % 2 else (LSP, CLIENT)
-        pair.offer(payer, number * 10_000_000, number, EXPIRY)
-        keep()
-        if number != 3:
-            which = pair.sides[payee].channel.htlcs[-1].number
-            pair.say(payee, lambda side, n=number, w=which: side.settle(w, preimage(n)))  # type: ignore[misc]
-        if move and number == 2:
-            pair.say(LSP, lambda side: side.quiesce())
-            for name in (LSP, CLIENT):
-                pair.say(name, lambda side: side.move(str(play.chain.ledger.funds[1])))
-            keep()
-            for name in (LSP, CLIENT):
-                pair.say(name, lambda side: side.complete())
-    return made
-
-
-DEPTHS = range(8)
-
-
-@pytest.mark.parametrize("move", [False, True])
-@pytest.mark.parametrize(("cheat", "which"), list(product((CLIENT, LSP), DEPTHS)))
-def test_a_revoked_commitment_of_either_side_is_punished_at_every_depth(cheat: str, which: int, move: bool) -> None:
-    made = history(move)
-    play, victim = made.play, LSP if cheat == CLIENT else CLIENT
-    # The cheat claims what it can of its own HTLCs before the victim looks: second stages are punished too.
-    thief = made.cheat(cheat, which, knows_of(1, 2, 3, 4))
-    play.chain.watchers["thief"] = thief
-    for _ in range(3):
-        play.chain.round(["thief"])
-    play.settle(victim)
-    assert play.pair.sides[victim].channel.status == "penalised"
-    client, lsp = play.ends()
-    assert (client if cheat == CLIENT else lsp) == 0, "the cheat keeps nothing"
-    assert 0 <= CAPACITY_SAT - client - lsp <= ANCHOR_MOST
-
-
-@pytest.mark.parametrize("cheat", [CLIENT, LSP])
-@pytest.mark.parametrize(("away", "loses"), [(DELAY - 1, False), (DELAY + 1, True)])
-def test_a_victim_that_is_away_too_long_loses(cheat: str, away: int, loses: bool) -> None:
-    made = history()
-    play, victim = made.play, LSP if cheat == CLIENT else CLIENT
-    play.chain.watchers["thief"] = made.cheat(cheat, 0, knows_of())
-    for _ in range(away):
-        play.chain.round(["thief"])
-    play.settle(victim)
-    client, lsp = play.ends()
-    assert ((client if cheat == CLIENT else lsp) > 0) == loses
 
 
 # -- two outpoints -----------------------------------------------------------------------------------------------------

@@ -2,94 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import pytest
-
 from superscalar_ref.parties import channel_messages as c
 from superscalar_ref.parties import tower_messages as t
-from superscalar_ref.parties.channel_actor import ChannelActor
-from superscalar_ref.parties.channel_watch import ChannelWatcher
-from superscalar_ref.parties.store import Store
 from superscalar_ref.parties.tower import Tower
 from superscalar_ref.parties.watch import txid_bytes
 from superscalar_ref.protocol.channel import FULFIL, NO_COMMITMENT
-from tests.parties.channel_chain import Chain, OnChain
 from tests.parties.channel_home import Home
-from tests.parties.channel_scene import CAPACITY_SAT, CLIENT, DELAY, LSP, Pair, hashed, payout, preimage
+from tests.parties.channel_scene import CLIENT, LSP, Pair, hashed, preimage
 from tests.parties.scene import INBOUND, STOCK
-from tests.parties.test_channel_chain import EXPIRY, knows_of, snapshot
-from tests.parties.tower_scene import Sky, copied, tower
-
-
-@dataclass
-class Past:
-    """A channel with payments behind it, and what the LSP's store held before each of them."""
-
-    play: OnChain
-    copies: list[Store]
-
-
-def lived(move: bool) -> Past:
-    play = OnChain.start(towers={"T": tower()})
-    pair = play.pair
-    copies: list[Store] = []
-    for number in range(1, 5):
-        copies.append(snapshot(pair.stores[LSP]))
-        payer, payee = (CLIENT, LSP) if number % 2 else (LSP, CLIENT)
-        pair.offer(payer, number * 10_000_000, number, EXPIRY)
-        copies.append(snapshot(pair.stores[LSP]))
-        if number != 3:
-            which = pair.sides[payee].channel.htlcs[-1].number
-            pair.say(payee, lambda side, n=number, w=which: side.settle(w, preimage(n)))  # type: ignore[misc]
-        if move and number == 2:
-            pair.say(LSP, lambda side: side.quiesce())
-            for name in (LSP, CLIENT):
-                pair.say(name, lambda side: side.move(str(play.chain.ledger.funds[1])))
-            copies.append(snapshot(pair.stores[LSP]))
-            for name in (LSP, CLIENT):
-                pair.say(name, lambda side: side.complete())
-    assert pair.a.may_leave()
-    assert not pair.alerts
-    return Past(play, copies)
-
-
-@pytest.fixture(scope="module")
-def pasts() -> dict[bool, Past]:
-    return {move: lived(move) for move in (False, True)}
-
-
-def cheated(past: Past, which: int, asleep: int = 0) -> int:
-    """The LSP publishes what it held then, and takes what it can; the client is away. What the LSP ends with (sat)."""
-    pair = past.play.pair
-    ledger = past.play.chain.ledger.fork()
-    sky = Sky(ledger, {"T": copied(pair.towers["T"])})
-    sky.look()
-    side = pair.sides[LSP]
-    copy = snapshot(past.copies[which])
-    thief = ChannelActor(side.terms, side.keys, copy, pair.limits, answer=knows_of(1, 2, 3, 4))
-    thief.force_close()
-    watcher = ChannelWatcher(thief, ledger)
-    chain = Chain(ledger, {"thief": watcher})
-    for round_ in range(DELAY + asleep + 3):
-        if round_ >= asleep:
-            sky.look()
-        # What the thief publishes comes first in each block.
-        chain.mine([*(one for _, one in watcher.look()), *sky.waiting.values()])
-    return chain.paid(payout(f"{LSP} in channel"))
-
-
-@pytest.mark.parametrize("move", [False, True])
-@pytest.mark.parametrize("which", range(8))
-def test_a_revoked_commitment_is_punished_while_the_client_is_away(
-    pasts: dict[bool, Past], which: int, move: bool
-) -> None:
-    assert cheated(pasts[move], which) == 0
-
-
-def test_a_tower_that_is_down_for_longer_than_the_delay_is_too_late(pasts: dict[bool, Past]) -> None:
-    assert cheated(pasts[False], 0, asleep=DELAY - 2) == 0
-    assert cheated(pasts[False], 0, asleep=DELAY + 3) > CAPACITY_SAT // 2
+from tests.parties.test_channel_chain import knows_of
+from tests.parties.tower_scene import Sky, tower
 
 
 def test_no_preimage_leaves_before_every_tower_keeps_the_penalties() -> None:
@@ -139,24 +61,6 @@ def test_a_channel_without_a_tower_waits_for_nobody() -> None:
     assert not pair.a.channel.watched
     assert pair.messages(c.Fulfil)
     assert pair.a.may_leave()
-
-
-@pytest.mark.parametrize(("feerate", "paid"), [(0, 2), (2, 2), (3, 20), (20, 20), (90, 20)])
-def test_of_the_penalties_at_several_feerates_the_cheapest_that_suffices_goes_out(
-    pasts: dict[bool, Past], feerate: int, paid: int
-) -> None:
-    past = pasts[False]
-    ledger = past.play.chain.ledger.fork()
-    one = copied(past.play.pair.towers["T"])
-    one.receive("chain", t.encode(t.Feerate(feerate)))
-    side = past.play.pair.sides[LSP]
-    thief = ChannelActor(side.terms, side.keys, snapshot(past.copies[0]), past.play.pair.limits)
-    ledger.mine([thief.own_transaction(thief.channel.outpoints[0]).serialized])
-    sky = Sky(ledger, {"T": one})
-    sky.look()
-    (penalty,) = sky.waiting.values()
-    to_local = 600_000
-    assert to_local - penalty.outputs[0].amount_sat == paid * penalty.vbytes
 
 
 # -- a channel in a leaf that is replaced ------------------------------------------------------------------------------
