@@ -27,6 +27,7 @@ SCENARIOS = {
     "reorgs": "a funding, each part of an exit, and a close are taken back, at each depth up to the bound",
     "ladder": "days of a ladder: each day one transaction closes a factory, funds the next and pays who leaves",
     "presence": "who must be online: a client that looks in time or too late, or never comes back",
+    "payment-two-factories": "a payment from a client of one factory to a client of another, and both factories' ends",
 }
 BLOCKS_A_DAY = 144
 
@@ -47,6 +48,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--spike-blocks", type=int, default=144, metavar="N", help="blocks that it lasts; 0: none (144)"
     )
     parser.add_argument("--days", type=int, default=9, metavar="N", help="ladder: days to run (9)")
+    parser.add_argument("--payee", default="claims", metavar="WORD", help="payment: claims, fails or silent (claims)")
+    parser.add_argument(
+        "--letters", type=int, default=10, metavar="N", help="payment: the wire is cut after so many (10)"
+    )
+    parser.add_argument("--first", metavar="WAY", help="payment: only this end of the payer's factory")
+    parser.add_argument("--second", metavar="WAY", help="payment: only this end of the payee's factory")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="write the chain and every kit as the LSP vanishes")
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
@@ -60,8 +67,44 @@ def run(args: argparse.Namespace) -> int:
     if args.name not in SCENARIOS:
         given = "is missing" if args.name is None else f"'{args.name}' is not one"
         raise InputError("NAME", f"{given}; there is {', '.join(SCENARIOS)}", "scenario --list")
-    play = {"lsp-vanishes": _lsp_vanishes, "reorgs": _reorgs, "ladder": _ladder, "presence": _presence}
+    play = {
+        "lsp-vanishes": _lsp_vanishes,
+        "reorgs": _reorgs,
+        "ladder": _ladder,
+        "presence": _presence,
+        "payment-two-factories": _payment,
+    }
     return play[str(args.name)](args)
+
+
+def _payment(args: argparse.Namespace) -> int:
+    """The story of the first pair of ends, and what each pair comes to."""
+    from superscalar_ref.scenario.payment_two_factories import PAYEES, WAYS, Case, letters, play  # noqa: PLC0415
+
+    for name, value, allowed in (
+        ("--payee", args.payee, PAYEES),
+        ("--first", args.first, WAYS),
+        ("--second", args.second, WAYS),
+    ):
+        if value is not None and value not in allowed:
+            raise InputError(name, f"'{value}' is not one; there is {', '.join(allowed)}", "scenario")
+    most = letters(args.payee)
+    if not 0 <= args.letters <= most:
+        raise InputError("--letters", f"must be within 0..{most}, not {args.letters}", "scenario")
+    bad = 0
+    for first in [args.first] if args.first else WAYS:
+        for second in [args.second] if args.second else WAYS:
+            done = play(Case(args.payee, args.letters, first, second))
+            bad += not done.well
+            if args.json:
+                print(json.dumps({**asdict(done), "well": done.well}))
+                continue
+            if args.first and args.second:
+                print("\n".join(done.story))
+            has = ", ".join(f"{name} {amount:,}" for name, amount in done.paid.items())
+            word = "as it must be" if done.well else f"WRONG, it must be {done.expected}"
+            print(f"{first} and {second}: at rest (sat) {has}: {word}")
+    return 1 if bad else 0
 
 
 def _presence(args: argparse.Namespace) -> int:

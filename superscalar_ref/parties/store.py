@@ -60,6 +60,12 @@ class Store:
             raise InputError(str(path), f"cannot be opened as a store: {error}", "store-form") from error
         return taken
 
+    def twin(self, path: Path | str = MEMORY) -> Store:
+        """Another store, at ``path`` or in memory, with what is committed here. Raises ``InputError`` as opening."""
+        taken = type(self)(path)
+        self._connection.backup(taken._connection)
+        return taken
+
     def _write(self, statement: str, values: tuple[str | bytes, ...]) -> None:
         try:
             if not self._connection.in_transaction:
