@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import product
 
@@ -156,13 +156,29 @@ def cases() -> Iterator[Case]:
 
 def play(case: Case) -> Result:
     """Pay, cut the wire, and let both factories end."""
-    return _Play(case).run()
+    world = start().branch()
+    world.on_answer(PAYEE, _ANSWERS[case.payee])
+    world.pay(AMOUNT_MSAT, HASH)
+    told = (
+        f"height {world.ledger.height}: {PAYER} offers {AMOUNT_MSAT + FEE_MSAT:,} msat to {PAYEE} in the other factory"
+    )
+    for _ in range(case.letters):
+        found = world.next_letter()
+        if found is not None:
+            world.deliver(*found)
+    done = finish(world, case)
+    return replace(done, story=(told, *done.story))
+
+
+def finish(world: World, case: Case) -> Result:
+    """Cut the wire of a world with this one payment, and let both factories end; its chain is given back."""
+    return _Play(world, case).run()
 
 
 class _Play:
-    def __init__(self, case: Case) -> None:
+    def __init__(self, world: World, case: Case) -> None:
         self.case = case
-        self.world = start().branch()
+        self.world = world
         self.story: list[str] = []
         self.endings = tuple(
             Ending(home, way) for home, way in zip(self.world.homes, (case.first, case.second), strict=True)
@@ -175,13 +191,6 @@ class _Play:
     def run(self) -> Result:
         """The whole play."""
         world = self.world
-        world.on_answer(PAYEE, _ANSWERS[self.case.payee])
-        world.pay(AMOUNT_MSAT, HASH)
-        self._tell(f"{PAYER} offers {AMOUNT_MSAT + FEE_MSAT:,} msat to {PAYEE} in the other factory, through the LSP")
-        for _ in range(self.case.letters):
-            found = world.next_letter()
-            if found is not None:
-                world.deliver(*found)
         self._cut()
         while not all(ending.over for ending in self.endings):
             if world.ledger.height > self.ends + _LONG:
