@@ -208,8 +208,10 @@ def run_job(
     meter = meter or Meter()
     wanted = {name.removesuffix(SOMETIMES) for name in properties}
     if job.search == "stock":
-        parameters, table = design.specification.parameters, design.stock_table()
-        return leaf.judge_leaf(parameters, table, design.strategy, design.plot, wanted & set(LEAF), quick, meter)
+        parameters, table, clients = design.specification.parameters, design.stock_table(), design.tables().client
+        return leaf.judge_leaf(
+            parameters, table, clients, design.strategy, design.plot, wanted & set(LEAF), quick, meter
+        )
     if job.configuration is None:
         return _searched(design, job.search, wanted, quick, meter)
     values: Values = tight_values(design.specification.parameters, job.configuration, dict(job.choices))

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from superscalar_ref.check.arena import Arena, payout
 from superscalar_ref.check.game import Policy, Solution, solve
+from superscalar_ref.check.grown import growths
 from superscalar_ref.check.meter import Meter
 from superscalar_ref.check.plain import aftermath
 from superscalar_ref.check.stock import CONFIGURATION, OLD, SALES, STOPS, UPDATED, Leaf, Stop
@@ -15,6 +16,7 @@ from superscalar_ref.check.verdict import Verdict
 from superscalar_ref.check.world import LSP, Plot
 from superscalar_ref.machine.step import BoundMachine
 from superscalar_ref.protocol.blueprint import FUNDING
+from superscalar_ref.protocol.client import Client
 from superscalar_ref.protocol.stock import Stock
 from superscalar_ref.protocol.strategy import Strategy, View, decide
 from superscalar_ref.protocol.transaction import Outpoint
@@ -24,10 +26,14 @@ PROPERTIES = (SALES, STOPS, OLD, UPDATED)
 """What is decided here."""
 
 
-def stops_of(parameters: ParameterSet, machine: BoundMachine[Stock], plot: Plot) -> Iterator[tuple[Leaf, Stop]]:
+def stops_of(
+    parameters: ParameterSet, machine: BoundMachine[Stock], clients: BoundMachine[Client], plot: Plot
+) -> Iterator[tuple[Leaf, Stop]]:
     """Every stop with its leaf: as few states of it as each story needs."""
     few, more = (Leaf(parameters, machine, plot, states) for states in (2, 3))
     for stop in few.sales():
+        yield few, stop
+    for stop in growths(few, clients):
         yield few, stop
     for stop in more.updates():
         yield more, stop
@@ -36,6 +42,7 @@ def stops_of(parameters: ParameterSet, machine: BoundMachine[Stock], plot: Plot)
 def judge_leaf(
     parameters: ParameterSet,
     machine: BoundMachine[Stock],
+    clients: BoundMachine[Client],
     strategy: Strategy,
     plot: Plot,
     wanted: Iterable[str],
@@ -45,7 +52,7 @@ def judge_leaf(
     """Play every stop of the ``wanted`` properties; ``quick``: up to the first loss. ``meter`` counts positions."""
     names = set(wanted)
     found = {name: Verdict(name) for name in PROPERTIES if name in names}
-    for leaf, stop in stops_of(parameters, machine, plot):
+    for leaf, stop in stops_of(parameters, machine, clients, plot):
         if stop.property not in names:
             continue
         for game in leaf.games(stop):

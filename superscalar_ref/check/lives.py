@@ -435,6 +435,7 @@ class _ClientMoves:
             "version": "1",
             "balance": life.owed,
             "capacity": life.capacity,
+            "cover": life.capacity,
             "to_sign": frozenset({"kit 1"}),
             "kit": frozenset({"kit 1"}),
             "poison": frozenset({"poison 0"}),
@@ -444,6 +445,7 @@ class _ClientMoves:
             ("a version that was agreed to before", {"version": life.newest_agreed}),
             ("a version that pays one unit less", {"balance": life.owed - 1}),
             ("a version with a smaller channel", {"capacity": life.capacity - 1}),
+            ("a version with a larger channel than the alternates above pay", {"capacity": life.capacity + 1}),
         )
         for told, flaw in worse:
             for says, after in self._event(

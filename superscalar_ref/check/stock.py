@@ -406,11 +406,12 @@ class Leaf:
         versions = [self.version(index, balance, LITTLE, index) for index, balance in enumerate(balances)]
         catalog: dict[str, Template] = {}
         for version in versions[:2]:
-            catalog.update(version.templates)
+            # An alternate above the leaf stands as it was signed first.
+            catalog = {**version.templates, **catalog}
         third = versions[2].templates
         if self.plot.counters == "restart":
             third = self._again(self.version(0, balances[2], LITTLE, 2).templates)
-        catalog.update(third)
+        catalog = {**third, **catalog}
         index = 0 if self.plot.counters == "restart" else 2
         story = (
             "everybody signs the first version, and the funding is in block 0",

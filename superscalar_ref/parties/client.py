@@ -24,6 +24,7 @@ from superscalar_ref.protocol.blueprint import (
     fresh_versions,
     version_text,
 )
+from superscalar_ref.protocol.chain_links import standing_cover
 from superscalar_ref.protocol.client import Client, Limits
 from superscalar_ref.protocol.participant import (
     Machines,
@@ -289,6 +290,7 @@ class ClientActor(Actor):
         planned = self.factory.plan(VersionRecord(update.label, update.node, versions, contents, points, carried))
         changed = Archive(self.name, self.factory.record)
         changed.adopt(planned)
+        cover = standing_cover(self.factory.templates, planned.blueprint, self.name)
         event = Event.of(
             "update_proposal",
             sender,
@@ -297,6 +299,7 @@ class ClientActor(Actor):
             kit=planned.blueprint.kit_of(self.name),
             poison=self._needed_poisons(changed, update.label),
             capacity=self._capacity(planned.blueprint),
+            **({} if cover is None else {"cover": cover}),
             **self._carried(contents, carried),
         )
         digest = digest_of(planned.blueprint, planned.realised, update.node)

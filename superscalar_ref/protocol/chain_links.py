@@ -172,6 +172,16 @@ def cover(
     return max(0, min([spent.amount, *(room for room in rooms if room is not None)]))
 
 
+def standing_cover(standing: Mapping[str, Template], version: Blueprint, client: str) -> int | None:
+    """The least that an alternate pays ``client`` which stands above what ``version`` makes anew (sat).
+
+    ``standing``: what was signed before. None where no alternate stands.
+    """
+    outpoints = [version.templates[name].spends[0].outpoint for name in version.path(client)]
+    paid = [_paid(standing, outpoint, client, 0) for outpoint in outpoints]
+    return min((amount for amount in paid if amount is not None), default=None)
+
+
 def _paid(templates: Mapping[str, Template], outpoint: Outpoint, client: str, counted: int) -> int | None:
     """What the alternate of ``outpoint`` pays ``client`` beyond ``counted`` (sat); None when there is no alternate."""
     alternate = templates.get(alternate_name(outpoint))

@@ -164,6 +164,18 @@ def capacity_not_less(client: Client, event: Event) -> bool:
 
 
 @RULES.guard
+def alternates_cover(client: Client, event: Event) -> bool:
+    """Whether every alternate above a new version pays the client its larger channel (D-11; sat).
+
+    ``cover`` is the least that they pay; without it no alternate stands there. What the client counts on already was
+    covered when it came about, and the fees inside the alternates are not held against it.
+    """
+    if "cover" not in dict(event.fields):
+        return True
+    return number(event, "capacity") <= max(client.capacity, number(event, "cover"))
+
+
+@RULES.guard
 def channels_carried(client: Client, event: Event) -> bool:
     """Whether every channel that lives below the node, and no other, moves with its own commitments (D-15).
 

@@ -42,6 +42,7 @@ def test_the_tables_hold_and_nothing_holds_for_want_of_cases() -> None:
         ("locks_outlast_absence", lives.TERMS),
         ("end_default_accepted", lives.TERMS),
         ("capacity_not_less", lives.TERMS),
+        ("alternates_cover", lives.TERMS),
         ("version_is_newer", lives.TERMS),
         ("poison_held", lives.COUNTS),
         ("link_held", lives.COUNTS),

@@ -29,23 +29,34 @@ DESIGN = Design(SPECIFICATION, load_strategy(), load_configurations())
 def test_the_design_keeps_everybodys_money() -> None:
     """How much was looked at is pinned: a rule that cuts the search short would show."""
     verdicts = judge_leaf(
-        SPECIFICATION.parameters, machines().stock, load_strategy(), Plot(), PROPERTIES, False, Meter()
+        SPECIFICATION.parameters,
+        machines().stock,
+        machines().client,
+        load_strategy(),
+        Plot(),
+        PROPERTIES,
+        False,
+        Meter(),
     )
     assert [verdict.property for verdict in verdicts] == list(PROPERTIES)
     assert all(verdict.holds and verdict.trace is None for verdict in verdicts)
     assert all(verdict.examples for verdict in verdicts)
-    assert [verdict.cases for verdict in verdicts] == [10, 15, 1, 3]
+    assert [verdict.cases for verdict in verdicts] == [10, 15, 1, 5]
 
 
-def test_the_table_decides_what_is_sold() -> None:
-    """Six units of a stock of twelve for two are sold to one of them, nine are not."""
-    told = [stop.story[-1] for _, stop in stops_of(SPECIFICATION.parameters, machines().stock, Plot())]
+def test_the_tables_decide_what_is_sold_and_given() -> None:
+    """Six units of a stock of twelve for two are sold to one of them, or given to it by an update; nine are not."""
+    told = [
+        stop.story[-1] for _, stop in stops_of(SPECIFICATION.parameters, machines().stock, machines().client, Plot())
+    ]
     assert any("sells 6 units of the shared stock to A" in says for says in told)
+    assert any("A's channel larger by 6 units" in says for says in told)
+    assert not any("larger by 9 units" in says for says in told)
     assert not any("sells 9 units" in says or "breaks A's purchase off" in says for says in told)
 
 
 def test_a_signer_gets_a_state_after_what_hangs_on_it_and_a_poison_last() -> None:
-    for _, stop in stops_of(SPECIFICATION.parameters, machines().stock, Plot()):
+    for _, stop in stops_of(SPECIFICATION.parameters, machines().stock, machines().client, Plot()):
         kept = {stop.catalog[name].kind for names in stop.missing.values() for name in names}
         assert len(kept) <= 1
         assert kept <= {Kind.STATE, Kind.POISON}
@@ -80,6 +91,7 @@ LOSSES = {
     "V-SECRET-SHARED": ("L", 6),
     "V-SECRET-UNCHECKED": ("A", 4),
     "V-COUNTERS-RESTARTED": ("A", 1),
+    "V-UPDATE-UNCOVERED": ("A", 3),
     "V-LIFE-EXTENDED": ("L", 6),
 }
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from superscalar_ref.machine.bind import bind
+from superscalar_ref.protocol import client as client_rules
 from superscalar_ref.protocol import stock as stock_rules
-from superscalar_ref.protocol.blueprint import alternate_name
+from superscalar_ref.protocol.blueprint import LeafContents, alternate_name
 from superscalar_ref.protocol.deadline import NEVER, Lead
 from superscalar_ref.protocol.participant import machines
 from tests.parties.chain_scene import OnChain
@@ -87,6 +88,46 @@ def test_what_was_bought_still_counts_after_an_update_has_cut_the_chain_through(
     buy(play, BUYER, 1_000)
     assert len(links(play, LSP, BUYER)) == 1
     assert min(paid_at_the_end(here).values()) >= BALANCE + INBOUND + 20_000 - 200
+
+
+def larger(play: Scene, more: int) -> dict[str, LeafContents]:
+    """The leaf with ``more`` sat of the shared stock in the buyer's channel, on its own side."""
+    leaf = play.lsp.counted["r"]
+    channels = tuple(
+        replace(one, to_client=one.to_client + more) if one.client == BUYER else one for one in leaf.channels
+    )
+    return {"r": LeafContents(channels, (leaf.stocks[0] - more, *leaf.stocks[1:]))}
+
+
+def test_an_update_gives_no_larger_channel_than_the_alternates_above_it_pay() -> None:
+    here = OnChain.start(4, PAIR)
+    play = here.play
+    play.update("r", larger(play, 19_000))
+    assert not play.wire.alerts
+    assert play.clients[BUYER].life.capacity == BALANCE + INBOUND + 19_000
+    assert min(paid_at_the_end(here).values()) >= BALANCE + INBOUND + 19_000 - 200
+    play.update("r", larger(play, 3_000))
+    assert any(alert.startswith(f"{BUYER}: ALTERNATES_COVER") for alert in play.wire.alerts)
+    assert play.clients[BUYER].life.capacity == BALANCE + INBOUND + 19_000
+
+
+def test_without_the_guard_the_alternates_above_pay_the_client_less_than_its_channel() -> None:
+    """The client is away at the end: what an update gave it beyond its first share goes to the other one."""
+    here = OnChain.start(4, PAIR)
+    play = here.play
+    table = machines().client.table
+    rows = tuple(
+        replace(row, guards=tuple(name for name in row.guards if name != "alternates_cover"))
+        for row in table.transitions
+    )
+    for client in play.clients.values():
+        client.tables = replace(client.tables, client=bind(replace(table, transitions=rows), client_rules.RULES))
+    play.update("r", larger(play, 30_000))
+    counted = BALANCE + INBOUND + 30_000
+    assert play.clients[BUYER].life.capacity == counted
+    paid = paid_at_the_end(here)
+    assert paid["funding"] < counted - 9_000
+    assert paid["state:r@1"] >= counted - 1_000
 
 
 def test_a_party_begins_at_its_own_deadline_and_not_before() -> None:

@@ -129,6 +129,14 @@ def test_a_purchase_is_counted_with_its_link() -> None:
     assert (done.context.owed, done.context.kit) == (8, frozenset({"old"}) | link)
 
 
+@pytest.mark.parametrize(("capacity", "more"), [(9, {"cover": 8}), (12, {"cover": 12}), (12, {})])
+def test_a_channel_grows_as_far_as_the_alternates_above_pay(capacity: int, more: dict[str, int]) -> None:
+    """What the client had already is never too much; without alternates there is nothing to measure by."""
+    here = replace(BASE, capacity=9)
+    done = take(here, "update_proposal", "L", version="0.1", balance=5, capacity=capacity, kit=KIT, **more)
+    assert (done.transition_id, done.context.pending_capacity) == ("CLI-5", capacity)
+
+
 REFUSED: list[tuple[Client, str, str, dict[str, Any], str]] = [
     (FIRST, "proposal", "L", {**OFFER, "balance": 4}, "balance_as_promised"),
     (FIRST, "proposal", "L", {**OFFER, "funding_claimed": "y"}, "funding_recomputed"),
@@ -150,6 +158,13 @@ REFUSED: list[tuple[Client, str, str, dict[str, Any], str]] = [
         "L",
         {"version": "0.1", "balance": 5, "capacity": 8},
         "capacity_not_less",
+    ),
+    (
+        replace(BASE, capacity=9),
+        "update_proposal",
+        "L",
+        {"version": "0.1", "balance": 5, "capacity": 12, "cover": 11},
+        "alternates_cover",
     ),
     (replace(PENDING, status="updating", held=KIT, pending_poison=KIT | {"p"}), "kit_complete", "A", {}, "poison_held"),
     (replace(BASE, status="settling"), "sweep_confirmed", "chain", {"depth": 3, "unsettled": 1}, "nothing_left"),

@@ -374,6 +374,16 @@ def purchase_forgotten(tables: Machines) -> World:
     return world
 
 
+def channel_beyond_the_alternates(tables: Machines) -> World:
+    """The next version gives a client a larger channel than the alternates above it pay it at the end."""
+    world = impatient(tables, ("A",)).active()
+    kit = frozenset({"state:r@1"})
+    facts = {"balance": BALANCE, "capacity": 99, "cover": 98}
+    world.live("A", Event.of("update_proposal", LSP, version="1", kit=kit, **facts))
+    demand(world.status("A") == "active", "A agreed to a channel that the alternates signed before do not pay")
+    return world
+
+
 def stranded_channel(tables: Machines) -> World:
     """A client's channel lives, and the next version signs a first commitment for it that nobody would revoke."""
     world = impatient(tables, ("A",)).active()
@@ -933,6 +943,7 @@ SCENES: dict[str, dict[str, Scene]] = {
         "version_is_newer": same_version_twice,
         "balance_not_less": poorer("update_proposal"),
         "capacity_not_less": purchase_forgotten,
+        "alternates_cover": channel_beyond_the_alternates,
         "channels_carried": stranded_channel,
         "persist_pending": remembered_life,
         "send_agreement": whole_life,
