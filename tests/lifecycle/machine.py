@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from superscalar_ref.parties.wire import Letter
+from tests.lifecycle.market import PRICES
 from tests.lifecycle.plans import LATEST, Plan, plans
 from tests.lifecycle.stores import FAULTS
 from tests.lifecycle.story import TROUBLES, Fault, Story, Troubles, kind_of
@@ -230,11 +231,20 @@ class Life(RuleBasedStateMachine):
 
     @precondition(lambda self: "funding" in self.told.mempool)
     @rule(
-        what=st.sampled_from(["close", "faulty close", "exit", "hostile LSP", "hostile"]), number=anything, fault=faults
+        what=st.sampled_from(["close", "faulty close", "exit", "hostile LSP", "hostile"]),
+        number=anything,
+        fault=faults,
+        price=st.sampled_from(PRICES),
+        blocks=st.sampled_from([0, 2, 5]),
     )
-    def an_end_begins(self, what: str, number: int, fault: Fault) -> None:
-        """The LSP wants to close; a client to leave by itself; or a party publishes whatever it holds from here on."""
+    def an_end_begins(self, what: str, number: int, fault: Fault, price: int = 0, blocks: int = 0) -> None:
+        """The LSP wants to close; a client to leave by itself; or a party publishes whatever it holds from here on.
+
+        Blocks ask for ``price`` (sat/vB) from then on, and some follow at once.
+        """
         story, client = self.told, self.client(number)
+        if price:
+            story.asks(price)
         match what:
             case "close" | "faulty close":
                 story.lsp_does("close", fault if what == "faulty close" else None)
@@ -245,6 +255,7 @@ class Life(RuleBasedStateMachine):
                 name = LSP if what == "hostile LSP" else client
                 story.say(f"{name} turns hostile")
                 story.hostile.add(name)
+        story.mine(blocks if story.ledger.height < LATEST else 0)
 
     # -- the chain -----------------------------------------------------------------------------------------------------
 
@@ -253,6 +264,12 @@ class Life(RuleBasedStateMachine):
     def blocks(self, blocks: int) -> None:
         """Time passes."""
         self.told.mine(blocks)
+
+    @precondition(lambda self: "funding" in self.told.mempool)
+    @rule(price=st.sampled_from(PRICES))
+    def blocks_ask(self, price: int) -> None:
+        """Blocks ask for more, or for less."""
+        self.told.asks(price)
 
     @rule(depth=st.integers(1, 2), same=st.booleans())
     def reorg(self, depth: int, same: bool) -> None:

@@ -40,6 +40,8 @@ class Plan:
     stock: int = 40_000
     on_disk: bool = False
     """Whether the parties' stores are files, and not databases in memory."""
+    rich: tuple[str, ...] = ()
+    """Clients that have coins of their own; the LSP has."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -80,4 +82,5 @@ def plans(draw: st.DrawFn) -> Plan:
         draw(st.integers(2, 4)),
         tuple(draw(st.lists(balances(), min_size=clients, max_size=clients))),
         on_disk=draw(st.sampled_from([False, False, False, True])),
+        rich=draw(st.sampled_from([(), CLIENTS[:clients], CLIENTS[:1]])),
     )

@@ -21,7 +21,7 @@ from superscalar_ref.parties.store import Store
 from superscalar_ref.parties.watch import NEVER, Watcher, txid_bytes
 from superscalar_ref.protocol.client import Client
 from superscalar_ref.protocol.strategy import load_strategy, may_enter
-from superscalar_ref.protocol.transaction import Kind, Template
+from superscalar_ref.protocol.transaction import Kind, Outpoint, Template
 from superscalar_ref.protocol.weight import lock_path_vbytes
 from superscalar_ref.realise.tree import Realised
 from superscalar_ref.signing.nonces import SeededRandomness
@@ -65,7 +65,10 @@ def judged(one: Piece, raw: bytes) -> bool:
 
 @dataclass
 class Foe:
-    """Everything that an adversary holds; it tries the oldest states first, in every block, before everybody else."""
+    """What an adversary holds; it tries the oldest states first, in every block, before everybody else.
+
+    It keeps the newest state back where it holds an older one: that is for the others to publish.
+    """
 
     pieces: Sequence[Piece]
 
@@ -73,8 +76,15 @@ class Foe:
     def of(cls, actor: Actor) -> Foe:
         """What ``actor`` could publish now against its clients: kickoffs, states and its commitments."""
         kinds = (Kind.KICKOFF, Kind.STATE, Kind.COMMITMENT)
-        names = [name for name in actor.held_templates() if name in actor.signatures]
-        return cls([piece(actor, name) for name in names if actor.factory.templates[name].kind in kinds])
+        held = [one for one in actor.held_templates().values() if one.name in actor.signatures and one.kind in kinds]
+        states: dict[Outpoint, list[Template]] = {}
+        for one in held:
+            if one.kind is Kind.STATE:
+                states.setdefault(one.spends[0].outpoint, []).append(one)
+        newest = {
+            min(some, key=lambda one: one.spends[0].relative_lock or 0).name for some in states.values() if some[1:]
+        }
+        return cls([piece(actor, one.name) for one in held if one.name not in newest])
 
     def publish(self, book: Book, ledger: Ledger) -> list[Piece]:
         """What it gets into the next block, the longest lock first."""
@@ -145,8 +155,13 @@ def planned_blocks(actor: ClientActor) -> int:
     return terms.exit_blocks(actor.name) + links + 1 + terms.locks.to_self_delay
 
 
-def leave(name: str, identity: Identity, store: Store, book: Book, ledger: Ledger, foe: Foe | None = None) -> Exit:
-    """Let a client leave from ``store`` on ``ledger``, alone, or against ``foe``."""
+def leave(
+    name: str, identity: Identity, store: Store, book: Book, ledger: Ledger, foe: Foe | None = None, spare: int = 0
+) -> Exit:
+    """Let a client leave from ``store`` on ``ledger``, alone, or against ``foe``.
+
+    ``spare``: what rests on its script and is not from the factory (sat).
+    """
     client = ClientActor(identity, LSP, store, payout(name), LIMITS, SeededRandomness(f"{name} leaves"))
     begun = last = ledger.height
     watcher = Watcher(client, ledger, strategy=STRATEGY)
@@ -181,4 +196,4 @@ def leave(name: str, identity: Identity, store: Store, book: Book, ledger: Ledge
     own = {payout(name), p2tr_from_internal(identity.channel(name).points.payment_basepoint[1:])}
     owned = sum(coin.output.amount for coin in ledger.unspent().values() if coin.output.script in own)
     least = least_of(client.life)
-    return Exit(client.life.status, client.life.owed, owned, last - begun, planned, least, story)
+    return Exit(client.life.status, client.life.owed, owned - spare, last - begun, planned, least, story)

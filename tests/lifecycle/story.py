@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from superscalar_ref.chain.agreement import AgreedLedger
+from superscalar_ref.chain.fees import Offer
 from superscalar_ref.chain.interface import TxOut
 from superscalar_ref.chain.kernel import KernelLedger
 from superscalar_ref.chain.model import Book
@@ -26,13 +27,14 @@ from superscalar_ref.parties import messages as m
 from superscalar_ref.parties.actor import Actor, Outbox
 from superscalar_ref.parties.client import ClientActor
 from superscalar_ref.parties.store import Store
-from superscalar_ref.parties.watch import NEVER, Watcher, txid_bytes
+from superscalar_ref.parties.watch import CHILD, NEVER, Watcher, txid_bytes
 from superscalar_ref.parties.wire import Letter
 from superscalar_ref.protocol.blueprint import Channel, LeafContents, leaves_below
 from superscalar_ref.protocol.client import version_key
 from superscalar_ref.protocol.shape import stock_groups
 from superscalar_ref.protocol.transaction import Kind, Outpoint, Output, Role
 from superscalar_ref.signing.nonces import SeededRandomness
+from tests.lifecycle.market import Market, Package
 from tests.lifecycle.plans import ECONOMY, LIMITS, START, Plan
 from tests.lifecycle.probe import ON_ITS_WAY, OVER, STRATEGY, Exit, Foe, Piece, leave, piece
 from tests.lifecycle.stores import Crash, StoryStore
@@ -89,15 +91,21 @@ class Story:
     _probed: set[tuple[object, ...]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        kernel = KernelLedger.start([TxOut(COIN, WALLET_SCRIPT)], START)
+        coins = Market.coins(self.plan.rich)
+        outputs = [one for some in coins.values() for one in some]
+        kernel = KernelLedger.start([TxOut(COIN, WALLET_SCRIPT), *outputs], START)
         book = Book()
-        (point,) = kernel.funds
+        point, *others = kernel.funds
         wallet = Output(Role.WALLET, COIN, frozenset({LSP}), owner=LSP)
         book.fund(point, Outpoint("coin", 0), wallet, WALLET_SCRIPT)
-        self.ledger = AgreedLedger.start(kernel, book)
         self._directory = tempfile.TemporaryDirectory(prefix="superscalar-story-") if self.plan.on_disk else None
-        coins = (coin(point.txid[::-1].hex(), point.index),)
-        self.scene = Scene(self.plan.offer(), coins, self._open, LIMITS, SeededRandomness)
+        # A step outlasts one look, so many blocks of waiting, and one more (R-STEP-DOMINATES).
+        self.market = Market(self.plan.step - 2)
+        rest = iter(others)
+        self.market.open(self.names, {name: [next(rest) for _ in some] for name, some in coins.items()}, book)
+        funding = (coin(point.txid[::-1].hex(), point.index),)
+        self.ledger = AgreedLedger.start(kernel, book)
+        self.scene = Scene(self.plan.offer(), funding, self._open, LIMITS, SeededRandomness)
         for name in self.scene.actors:
             self._born(name)
         self.say(f"{self.plan}")
@@ -139,7 +147,7 @@ class Story:
     def _born(self, name: str) -> None:
         actor = self.scene.actors[name]
         actor.height = self.ledger.height
-        self.watchers[name] = Watcher(actor, self.ledger, strategy=STRATEGY)
+        self.watchers[name] = Watcher(actor, self.ledger, strategy=STRATEGY, purse=self.market.wallets[name])
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -341,15 +349,36 @@ class Story:
         if blocks > 1:
             self.say(f"{self.ledger.height}: {blocks} blocks are mined")
 
+    def asks(self, price: int) -> None:
+        """Blocks ask for this price from here on (sat/vB)."""
+        self.say(f"{self.ledger.height}: blocks ask for {price} sat/vB")
+        self.market.price = price
+
     def _mine(self) -> None:
         book = self.ledger.model.book
         block: list[Piece] = []
         raws: list[bytes] = []
-        for one in self._candidates():
-            raw = one.enter(book)
-            if self.ledger.model.would_accept([*raws, raw]).accepted:
-                block.append(one)
-                raws.append(raw)
+
+        def fits(pieces: list[Piece]) -> bool:
+            more = [one.enter(book) for one in pieces]
+            return self.ledger.model.would_accept([*raws, *more]).accepted
+
+        def take(pieces: list[Piece]) -> None:
+            block.extend(pieces)
+            raws.extend(one.enter(book) for one in pieces)
+
+        for one in self._hostile():
+            if fits([one]):
+                take([one])
+        ready = [package for package in self._packages() if fits(package.pieces[:1])]
+        price = self.market.next_block(ready)
+        for package in ready:
+            if not package.pays(price):
+                self.counts["held back"] += 1
+            elif fits(package.pieces):
+                take(package.pieces)
+            elif fits(package.pieces[:1]) and Package(package.owner, [], package.offers[:1]).pays(price):
+                take(package.pieces[:1])
         self._conserved(block)
         self.ledger.mine(raws)
         self.counts.update(blocks=1, transactions=len(raws))
@@ -358,23 +387,38 @@ class Story:
         for one in block:
             self.say(f"{self.ledger.height}: the block holds {one.template.name}")
             self.tree_begun = self.tree_begun or one.template.kind in TREE
+            self.counts["children"] += one.template.kind is Kind.CHILD
         for name in self.names:
             self.look(name)
 
-    def _candidates(self) -> list[Piece]:
+    def _hostile(self) -> list[Piece]:
         found: list[Piece] = []
         for name in sorted(self.hostile):
             actor = self.scene.actors[name]
             if actor.archive is not None:
                 found.extend(Foe.of(actor).publish(self.ledger.model.book, self.ledger))
-        found.extend(self.mempool.values())
+        return found
+
+    def _packages(self) -> list[Package]:
+        """What honest parties want in the next block."""
+        found = [
+            Package("", [one], [Offer(one.transaction, one.template.fee)])
+            for one in self.mempool.values()
+            if one.template.kind is not Kind.CHILD
+        ]
         for name in self.names:
             actor, watcher = self.scene.actors[name], self.watchers[name]
             if name in self.hostile or actor.archive is None:
                 continue
             leaving = actor.party.life.status in ON_ITS_WAY
             watcher.deadline = self.ledger.height if leaving else NEVER
-            found.extend(piece(actor, published) for published in watcher.publish())
+            for published, offer in watcher.offers(self.market.asked).items():
+                if published.startswith(CHILD):
+                    parent = found[-1]
+                    parent.pieces.append(Market.child(name, offer, self.ledger.model.book, parent.pieces[0]))
+                    parent.offers.append(offer)
+                else:
+                    found.append(Package(name, [piece(actor, published)], [offer]))
         return found
 
     def _conserved(self, block: list[Piece]) -> None:
@@ -529,7 +573,8 @@ class Story:
             ledger.mine([funding.enter(book)])
         store = self._stores[name].copy()
         try:
-            left: Exit = leave(name, identity(name), store, book, ledger, foe)
+            spare = self.market.spare(name, self.ledger)
+            left: Exit = leave(name, identity(name), store, book, ledger, foe, spare)
         except (SuperscalarError, AssertionError) as error:
             against = "alone" if foe is None else "against a hostile LSP"
             raise self.wrong(f"{name} leaves {against} and fails: {error!r}") from error
