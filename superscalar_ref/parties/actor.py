@@ -82,6 +82,9 @@ class Desk(Protocol):
     def carried(self, contents: Mapping[str, LeafContents], clients: frozenset[str]) -> frozenset[str]:
         """Those of them that leaves with these contents can carry as they are."""
 
+    def apart(self) -> frozenset[str]:
+        """Labels of the sales whose channels live: no cut-through makes them one with another."""
+
     def settled(self, contents: Mapping[str, LeafContents]) -> dict[str, LeafContents]:
         """Leaf contents with the present balances of the live channels (sat)."""
 
@@ -304,9 +307,10 @@ class Actor:
 
     def channels_facts(self, contents: Mapping[str, LeafContents], clients: Iterable[str]) -> dict[str, frozenset[str]]:
         """What the table must know of the channels of ``clients``: which live, and which a version can carry."""
-        if self.desk is None:
-            return {"live": frozenset(), "carried": frozenset()}
         concerned = frozenset(clients)
+        if self.desk is None:
+            bought = {one.bought for leaf in contents.values() for one in leaf.channels if one.client in concerned}
+            return {"live": frozenset(), "carried": frozenset(bought - {""})}
         return {"live": self.desk.live(concerned), "carried": self.desk.carried(contents, concerned)}
 
     def take_message(self, sender: str, message: m.Message) -> None:
@@ -439,7 +443,7 @@ class Actor:
         blueprint, buyer = self.counted_blueprint(), sale.channel.client
         complete = {sold.label for sold in self.stock_of(sale.base).links}
         chain = [sold.sale for sold in self.factory.record.sales if sold.label in complete]
-        capacity = blueprint.contents[blueprint.terms.tree.leaf_of(buyer).path].channel_of(buyer).capacity
+        capacity = blueprint.contents[blueprint.terms.tree.leaf_of(buyer).path].capacity_of(buyer)
         return cover(self.factory.templates, blueprint.path(buyer), capacity, chain, sale)
 
     def sale_offered(self, event: Event, planned: PlannedSale) -> None:

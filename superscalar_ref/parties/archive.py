@@ -78,7 +78,7 @@ class SaleRecord:
     def sale(self) -> Sale:
         """As the rules know it."""
         channel = Channel(self.buyer, self.to_client, self.to_lsp)
-        return Sale(self.state, self.stock, self.serial, self.parent, channel)
+        return Sale(self.state, self.stock, self.serial, self.parent, channel, self.label)
 
 
 @dataclass(frozen=True)
@@ -277,8 +277,11 @@ class Archive:
                 self.templates[name] = template
                 self.realised[name] = realise_one(template, self.book, self.realised, self.terms)
 
-    def channel_place(self, label: str, client: str) -> tuple[str, dict[str, str]]:
-        """Where a client's channel is in a version: ``txid:vout``, and holder → name of its commitment there."""
+    def channel_place(self, label: str, client: str, bought: str = "") -> tuple[str, dict[str, str]]:
+        """Where a client's channel is in a version: ``txid:vout``, and holder → name of its commitment there.
+
+        ``bought`` is the label of the sale of a further channel. Raises ``KeyError`` when the version has no such one.
+        """
         blueprint = self.blueprints[label]
         versions = tuple(
             blueprint.versions[node.path]
@@ -287,8 +290,9 @@ class Archive:
         )
         state = self.realised[blueprint.path(client)[-1]]
         channels = blueprint.contents[self.terms.tree.leaf_of(client).path].channels
-        vout = state.places[[channel.client for channel in channels].index(client)]
-        names = {holder: commitment_name(client, versions, holder) for holder in (client, self.terms.lsp)}
+        places = {(channel.client, channel.bought): place for place, channel in enumerate(channels)}
+        vout = state.places[places[client, bought]]
+        names = {holder: commitment_name(client, versions, holder, bought) for holder in (client, self.terms.lsp)}
         return f"{state.txid}:{vout}", names
 
     def adopt_close(self, planned: PlannedClose) -> None:

@@ -18,11 +18,12 @@ from superscalar_ref.bitcoin.transaction import Transaction
 from superscalar_ref.errors import ProtocolError
 from superscalar_ref.parties import channel_messages as c
 from superscalar_ref.parties.actor import Actor, Outbox
-from superscalar_ref.parties.channel_actor import ChannelActor
+from superscalar_ref.parties.channel_actor import Answer, ChannelActor
 from superscalar_ref.parties.channel_leaf import open_in_leaf
 from superscalar_ref.parties.store import Store
 from superscalar_ref.protocol.blueprint import Channel, LeafContents
 from superscalar_ref.protocol.chain_links import Sale
+from superscalar_ref.protocol.channel import Htlc
 from superscalar_ref.protocol.client import Client
 from superscalar_ref.protocol.htlc_limits import HtlcLimits
 from superscalar_ref.protocol.transaction import Kind, Role, Template
@@ -60,7 +61,7 @@ class ChannelDesk:
         self.store: Store | None = None
         """Where channels are kept; None: in the party's own store."""
         self._asked: set[str] = set()
-        """Clients in whose channel this party has asked for quiet."""
+        """Names of the channels in which this party has asked for quiet."""
         actor.desk = self
 
     # -- opening -------------------------------------------------------------------------------------------------------
@@ -72,6 +73,7 @@ class ChannelDesk:
         """
         self.store = store
         side = self.sides[client] = self._open(client, self._counted(), self.limits(client))
+        self._open_bought(unpaid=self._lsp == self.actor.name)
         self._hold()
         return side
 
@@ -99,18 +101,40 @@ class ChannelDesk:
         """Open every channel that was sold to a client whose channels are kept here, or those that are paid for."""
         for stock in self.actor.party.stocks.values():
             for number, sold in enumerate(stock.links, start=1):
-                known = sold.label in self.bought or stock.status == "replaced"
-                if sold.buyer in self.sides and not known and (unpaid or sold.paid):
-                    limits = self.limits(sold.buyer)
-                    longer = replace(limits, exit_blocks=limits.exit_blocks + number)
-                    side = self.bought[sold.label] = self._open(sold.buyer, sold.label, longer)
-                    side.answer = self.sides[sold.buyer].answer
+                if sold.buyer not in self.sides:
+                    continue
+                gone = stock.status == "replaced" and not self._place(self._counted(), sold.buyer, sold.label)
+                if sold.label not in self.bought and not gone and (unpaid or sold.paid):
+                    self.bought[sold.label] = self._open(sold.buyer, sold.label, self.limits(sold.buyer))
+                    self.bought[sold.label].answer = self._answer_of(sold.buyer)
+                if sold.label in self.bought:
+                    # While it may have to be closed below its link, the links above that come first.
+                    side, limits = self.bought[sold.label], self.limits(sold.buyer)
+                    links = number if side.terms.outpoint in side.channel.outpoints else 0
+                    side.limits = replace(limits, exit_blocks=limits.exit_blocks + links)
+
+    def _answer_of(self, client: str) -> Answer:
+        """What is done in a client's first channel, whatever that will be, is done in its others."""
+
+        def answer(htlc: Htlc) -> bytes | str | None:
+            return self.sides[client].answer(htlc)
+
+        return answer
 
     def _all(self) -> Iterator[tuple[str, ChannelActor]]:
         """Each channel, with its client."""
-        yield from self.sides.items()
-        for side in self.bought.values():
-            yield (side.channel.peer if side.name == self._lsp else side.name), side
+        return ((client, side) for client, _, side in self._each_of())
+
+    def _each_of(self) -> Iterator[tuple[str, str, ChannelActor]]:
+        """Each channel, with its client, and the label of the sale by which it was bought, empty for a first one."""
+        for client, side in self.sides.items():
+            yield client, "", side
+        for label, side in self.bought.items():
+            yield (side.channel.peer if side.name == self._lsp else side.name), label, side
+
+    def side_of(self, channel: str) -> ChannelActor:
+        """This party's side of a client's first channel, by its name, or of one that was sold, by the sale's label."""
+        return self.bought.get(channel) or self.sides[channel]
 
     @property
     def _lsp(self) -> str:
@@ -167,7 +191,7 @@ class ChannelDesk:
             raise ProtocolError(
                 "CLI-8", "FACTORY_CLOSES", "no channel goes on beside a close that pays by its balances"
             )
-        self._post(step(self.bought.get(client) or self.sides[client]))
+        self._post(step(self.side_of(client)))
         self.follow()
         return self.actor.outbox
 
@@ -187,43 +211,44 @@ class ChannelDesk:
         while seen != (now := (self.actor.party.life, [side.channel for _, side in self._all()])):
             seen = now
             self._hold()
-            for client, side in self.sides.items():
+            for client, bought, side in self._each_of():
                 if side.channel.synced and side.channel.status in _LIVES:
-                    self._follow(client, side)
+                    self._follow(client, bought, side)
 
-    def _follow(self, client: str, side: ChannelActor) -> None:
+    def _follow(self, client: str, bought: str, side: ChannelActor) -> None:
         channel, life = side.channel, self.actor.party.life
         if life.status in _SIGNED:
-            wanted = self._place(self._pending(), client)
+            wanted = self._place(self._pending(), client, bought)
             if wanted and wanted not in channel.outpoints:
-                self._towards(client, side, wanted)
+                self._towards(side, wanted)
         elif life.status in _AT_REST:
-            if channel.status == "quiescent" and client in self._asked:
-                self._asked.discard(client)
+            if channel.status == "quiescent" and side.terms.name in self._asked:
+                self._asked.discard(side.terms.name)
                 self._post(side.resume())
             elif len(channel.outpoints) > 1:
-                self._settle(client, side)
+                self._settle(client, bought, side)
 
-    def _towards(self, client: str, side: ChannelActor, wanted: str) -> None:
+    def _towards(self, side: ChannelActor, wanted: str) -> None:
         """A version that is being signed gives the channel another outpoint: be quiet, then move."""
         if side.channel.status == "quiescent":
-            self._asked.discard(client)
+            self._asked.discard(side.terms.name)
             self._post(side.move(wanted))
         elif side.channel.status == "live" and not side.wants_quiet:
-            self._asked.add(client)
+            self._asked.add(side.terms.name)
             self._post(side.quiesce())
 
-    def _settle(self, client: str, side: ChannelActor) -> None:
+    def _settle(self, client: str, bought: str, side: ChannelActor) -> None:
         """The newest outpoint is of the version that counts, or of one that is given up."""
         channel, me = side.channel, self.actor.name
         newest = channel.outpoints[-1]
-        if newest == self._place(self._counted(), client):
+        signed = self._signed(client, newest, bought)
+        if newest == self._place(self._counted(), client, bought):
             if channel.moved == channel.both and me not in channel.left | channel.quiet and channel.status == "live":
                 self._post(side.complete(held=True))
         elif channel.given_up == frozenset({channel.peer}) and not channel.kept:
             # The other waits for an answer: it is dropped by both, or kept.
-            self._post(side.abandon(newest, signed=self._signed(client, newest)))
-        elif not channel.given_up | channel.quiet and not self._signed(client, newest):
+            self._post(side.abandon(newest, signed=signed))
+        elif not channel.given_up | channel.quiet and not signed:
             self._post(side.abandon(newest, signed=False))
 
     def _pending(self) -> str:
@@ -234,16 +259,22 @@ class ChannelDesk:
         life = self.actor.party.life
         return str(getattr(self.actor, "counted", "")) if isinstance(life, Client) else life.version
 
-    def _place(self, label: str, client: str) -> str:
-        """The outpoint of a client's channel in a version; empty when this party knows no such version."""
-        return self.actor.factory.channel_place(label, client)[0] if label in self.actor.factory.blueprints else ""
+    def _place(self, label: str, client: str, bought: str = "") -> str:
+        """The outpoint of a client's channel in a version; empty when this party knows none there."""
+        archive = self.actor.factory
+        blueprint = archive.blueprints.get(label)
+        if blueprint is None or not blueprint.versions:
+            return ""
+        channels = blueprint.contents[archive.terms.tree.leaf_of(client).path].channels
+        if not any((one.client, one.bought) == (client, bought) for one in channels):
+            return ""
+        return archive.channel_place(label, client, bought)[0]
 
-    def _signed(self, client: str, outpoint: str) -> bool:
+    def _signed(self, client: str, outpoint: str, bought: str = "") -> bool:
         """Whether this party has ever let go of a signature that makes an outpoint (D-7)."""
         archive, records = self.actor.factory, self.actor.party.signer.records
-        for label in archive.blueprints:
-            blueprint = archive.blueprints[label]
-            if not blueprint.versions or archive.channel_place(label, client)[0] != outpoint:
+        for label, blueprint in archive.blueprints.items():
+            if self._place(label, client, bought) != outpoint:
                 continue
             state = archive.realised[blueprint.path(client)[-1]]
             spent = str(state.template.spends[0].outpoint)
@@ -263,14 +294,26 @@ class ChannelDesk:
         return ((client, side) for client, side in self._all() if client in clients)
 
     def carried(self, contents: Mapping[str, LeafContents], clients: frozenset[str]) -> frozenset[str]:
-        """Those of them to which leaves with these contents give an output that holds exactly what they hold."""
+        """Those of them to which leaves with these contents give an output that holds exactly what they hold.
+
+        An output for a channel that was bought and does not live is named by its sale: nobody carries anything to it.
+        """
         tree = self.actor.factory.terms.tree
-        return frozenset(
-            client
-            for client in clients & self.sides.keys()
-            if contents[tree.leaf_of(client).path].channel_of(client).capacity * 1000
-            == self.sides[client].channel.capacity_msat
-        )
+        given: set[str] = set()
+        for client in clients:
+            for one in contents[tree.leaf_of(client).path].channels:
+                side = self.bought.get(one.bought) if one.bought else self.sides.get(client)
+                if one.client != client or (side is None and not one.bought):
+                    continue
+                if side is None:
+                    given.add(one.bought)
+                elif one.capacity * 1000 == side.channel.capacity_msat:
+                    given.add(side.terms.name if one.bought else client)
+        return frozenset(given)
+
+    def apart(self) -> frozenset[str]:
+        """Labels of the sales whose channels live: no cut-through makes them one with another."""
+        return frozenset(self.bought)
 
     def settled(self, contents: Mapping[str, LeafContents]) -> dict[str, LeafContents]:
         """Leaf contents with the present balances of the live channels (sat), rounded down for the client."""
@@ -279,15 +322,13 @@ class ChannelDesk:
         }
 
     def _settled(self, channel: Channel) -> Channel:
-        gained = self._gained(channel.client)
+        side = self.bought.get(channel.bought) if channel.bought else self.sides.get(channel.client)
+        gained = 0 if side is None else self._gained_in(channel.client, side)
         return replace(channel, to_client=channel.to_client + gained, to_lsp=channel.to_lsp - gained)
 
     def gained(self) -> int:
         """What the clients have gained in their live channels since they began (sat); negative when spent."""
-        return sum(map(self._gained, self.sides))
-
-    def _gained(self, client: str) -> int:
-        return sum(self._gained_in(client, side) for _, side in self._of(frozenset({client})))
+        return sum(self._gained_in(client, side) for client, side in self._all())
 
     @staticmethod
     def _gained_in(client: str, side: ChannelActor) -> int:
@@ -324,9 +365,9 @@ class ChannelDesk:
         None for what is no commitment of these channels. Raises ``InputError`` when the channel has left that version:
         what was its commitment there is revoked.
         """
-        for client, outpoint, names in self._places():
+        for side, outpoint, names in self._places():
             if names[self.actor.name] == name:
-                return self.sides[client].own_transaction(outpoint)
+                return side.own_transaction(outpoint)
         for label, side in self.bought.items():
             if self._sold(label).commitment(self.actor.name) == name:
                 return side.own_transaction(side.terms.outpoint)
@@ -335,13 +376,13 @@ class ChannelDesk:
     def _sold(self, label: str) -> Sale:
         return next(sold.sale for sold in self.actor.factory.record.sales if sold.label == label)
 
-    def _places(self) -> Iterator[tuple[str, str, Mapping[str, str]]]:
-        """For each channel and version: client, outpoint, holder → name of the commitment."""
+    def _places(self) -> Iterator[tuple[ChannelActor, str, Mapping[str, str]]]:
+        """For each channel, and version that has it: the channel, its outpoint, holder → name of the commitment."""
         archive = self.actor.factory
-        for client in self.sides:
-            for label, blueprint in archive.blueprints.items():
-                if blueprint.versions:
-                    yield client, *archive.channel_place(label, client)
+        for client, bought, side in self._each_of():
+            for label in archive.blueprints:
+                if self._place(label, client, bought):
+                    yield side, *archive.channel_place(label, client, bought)
 
     def _hold(self) -> None:
         """The factory holds the commitments that the channels have on outpoints of versions (D-4, D-16)."""
@@ -351,8 +392,8 @@ class ChannelDesk:
         moved = {name for blueprint in actor.factory.blueprints.values() for name in blueprint.moved}
         here = {
             names[actor.name]
-            for client, outpoint, names in self._places()
-            if outpoint in self._held_by(self.sides[client]) and names[actor.name] in moved
+            for side, outpoint, names in self._places()
+            if outpoint in self._held_by(side) and names[actor.name] in moved
         }
         signer = actor.party.signer
         if moved & signer.held - here:

@@ -543,8 +543,8 @@ class ClientActor(Actor):
         return frozenset(needed)
 
     def _capacity(self, blueprint: Blueprint) -> int:
-        """Both sides of this client's channel in a version (sat)."""
-        return blueprint.contents[blueprint.terms.tree.leaf_of(self.name).path].channel_of(self.name).capacity
+        """Both sides of this client's channels in a version (sat)."""
+        return blueprint.contents[blueprint.terms.tree.leaf_of(self.name).path].capacity_of(self.name)
 
     def _version_of(self, blueprint: Blueprint) -> str:
         path = blueprint.terms.tree.path_to(self.name)

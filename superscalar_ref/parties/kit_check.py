@@ -11,7 +11,7 @@ from superscalar_ref.chain.kernel import verify_input
 from superscalar_ref.errors import SuperscalarError
 from superscalar_ref.parties.client import ClientActor
 from superscalar_ref.parties.kit import Kit, restore
-from superscalar_ref.parties.kit_channel import live_channel, moved_names
+from superscalar_ref.parties.kit_channel import live_channels, moved_names
 from superscalar_ref.protocol.poison import poison_name
 from superscalar_ref.protocol.transaction import Kind
 
@@ -87,9 +87,8 @@ def check_kit(kit: Kit) -> KitReport:
     ):
         if stated != computed:
             faults.append(Fault(place, f"says {stated} sat, the plan gives {computed} sat", "D-16"))
-    live = live_channel(client)
-    if live is not None:
-        owed += live.channel.balance_msat // 1000 - blueprint.owed(client.name)
+    for live in live_channels(client).values():
+        owed += live.channel.balance_msat // 1000 - live.terms.balance_msat // 1000
     exit_blocks = terms.exit_blocks(client.name)
     path = [*blueprint.path(client.name), *_after_leaf(client)]
     return KitReport(
@@ -134,7 +133,7 @@ def _counted_amounts(client: ClientActor) -> tuple[int, int]:
     archive = client.factory
     blueprint = archive.blueprints[client.counted]
     leaf = blueprint.contents[archive.terms.tree.leaf_of(client.name).path]
-    owed, capacity = blueprint.owed(client.name), leaf.channel_of(client.name).capacity
+    owed, capacity = blueprint.owed(client.name), leaf.capacity_of(client.name)
     for sold in archive.record.sales:
         if sold.buyer == client.name and sold.sale.link in client.life.kit:
             owed, capacity = owed + sold.to_client, capacity + sold.to_client + sold.to_lsp
@@ -161,15 +160,14 @@ def _verify_all(client: ClientActor) -> tuple[Mapping[str, Transaction], list[Fa
 
 
 def _live_faults(client: ClientActor) -> Iterator[Fault]:
-    """What is wrong with the newest commitment of a channel that has lived."""
-    live = live_channel(client)
-    if live is None or live.own is None:
-        return
-    for outpoint in live.own.signatures:
-        try:
-            live.own_transaction(outpoint)
-        except SuperscalarError as error:
-            yield Fault(f"channel_records: commitment {live.own.said.number}", str(error), "D-13")
+    """What is wrong with the newest commitments of channels that have lived."""
+    for live in live_channels(client).values():
+        for outpoint in live.own.signatures if live.own is not None else ():
+            assert live.own is not None
+            try:
+                live.own_transaction(outpoint)
+            except SuperscalarError as error:
+                yield Fault(f"channel_records: commitment {live.own.said.number}", str(error), "D-13")
 
 
 def _after_leaf(client: ClientActor) -> Iterator[str]:

@@ -21,7 +21,7 @@ from superscalar_ref.machine.types import Event
 from superscalar_ref.parties.channel_actor import ChannelActor
 from superscalar_ref.parties.channel_watch import COMMITMENT, ChannelWatcher
 from superscalar_ref.parties.kit import Kit, RestoredClient, restore
-from superscalar_ref.parties.kit_channel import live_channel, static_payment
+from superscalar_ref.parties.kit_channel import live_channels, static_payment
 from superscalar_ref.parties.watch import Watcher, txid_bytes
 from superscalar_ref.protocol.backup import Age, BackupRules, load_backup_rules
 from superscalar_ref.protocol.blueprint import FUNDING
@@ -84,7 +84,7 @@ class _Exit:
     ledger: Ledger
     rules: BackupRules
     watcher: Watcher
-    live: ChannelWatcher | None
+    lives: tuple[ChannelWatcher, ...]
     age: Age
     others: Others
     evidence: str = ""
@@ -94,8 +94,8 @@ class _Exit:
 
     def learn(self, transaction: Transaction) -> None:
         self.seen[transaction.txid] = transaction
-        if self.live is not None:
-            self.live.feed(transaction)
+        for live in self.lives:
+            live.feed(transaction)
 
     def grow_old(self, evidence: str) -> None:
         """From here on only what a kit of any age may publish."""
@@ -106,13 +106,13 @@ class _Exit:
     def look(self) -> None:
         """See the tip, and whether it shows that the kit is old."""
         self.watcher.look()
-        self.grow_old(unknown_spender(self.client, self.watcher, self.seen, self.live))
+        self.grow_old(unknown_spender(self.client, self.watcher, self.seen, self.lives))
 
     def due(self) -> list[tuple[str, Transaction]]:
         """What is to be published now, each with a name."""
         found = list(self.watcher.publish().items())
-        if self.live is not None:
-            found.extend(self._live_due(self.live))
+        for live in self.lives:
+            found.extend(self._live_due(live))
         for transaction in self._commitments_of_the_lsp():
             taken = static_payment(self.client, transaction)
             if taken is not None and self._spendable(taken):
@@ -179,11 +179,12 @@ class _Exit:
 
     @property
     def status(self) -> str:
-        """The channel's own word where it has lived and its leaf is on chain."""
+        """The word of its first channel that lived, once all that did are over and the leaf is on chain."""
         life = self.client.life.status
-        if self.live is None or life in ("paid", "left", "active", "holding", "exiting", "waiting"):
+        if not self.lives or life in ("paid", "left", "active", "holding", "exiting", "waiting"):
             return life
-        return self.live.side.channel.status if self.live.side.channel.status in _OVER else life
+        ended = [live.side.channel.status for live in self.lives]
+        return ended[0] if set(ended) <= set(_OVER) else life
 
 
 def exit_by_kit(
@@ -206,13 +207,12 @@ def exit_by_kit(
     when waiting is no way out of this factory and nobody vouches for the kit.
     """
     client = restore(kit)
-    side = live_channel(client)
+    sides = tuple(live_channels(client).values())
     watcher = Watcher(client, ledger)
-    live = None if side is None else ChannelWatcher(side, ledger, _claim_fee(client))
-    if side is not None:
-        client.hidden = _replaced(client, side)
+    lives = tuple(ChannelWatcher(side, ledger, _claim_fee(client)) for side in sides)
+    client.hidden = frozenset().union(*(_replaced(client, side) for side in sides))
     age = Age.CURRENT if vouched else Age.UNKNOWN
-    going = _Exit(client, ledger, rules or load_backup_rules(), watcher, live, age, others or _nobody)
+    going = _Exit(client, ledger, rules or load_backup_rules(), watcher, lives, age, others or _nobody)
     for transaction in seen:
         going.learn(transaction)
     going.grow_old(newer_shown(client, shown))
@@ -259,8 +259,8 @@ def _walk(going: _Exit, watch: Callable[[int, str], None]) -> None:
                     watch(step.height, f"{step.name}: {step.vbytes} vB, {step.fee_sat} sat")
         else:
             # A channel's own claims wait for heights that the strategy does not know: blocks are few there.
-            watched = going.others is not _nobody or (
-                going.live is not None and client.life.status in ("on_chain", "settling")
+            watched = going.others is not _nobody or bool(
+                going.lives and client.life.status in ("on_chain", "settling")
             )
             wait = 1 if watched else max(going.watcher.wait(last - ledger.height), 1)
             if going.steps and ledger.height - going.steps[-1].height < depth:
@@ -307,7 +307,7 @@ def newer_shown(client: RestoredClient, shown: Sequence[Transaction]) -> str:
 
 
 def unknown_spender(
-    client: RestoredClient, watcher: Watcher, seen: Mapping[str, Transaction], live: ChannelWatcher | None
+    client: RestoredClient, watcher: Watcher, seen: Mapping[str, Transaction], lives: Sequence[ChannelWatcher]
 ) -> str:
     """Why the chain proves that a kit is old; empty when it does not.
 
@@ -324,7 +324,7 @@ def unknown_spender(
                 continue
             if OutPoint(txid_bytes(one.txid), place) in unspent or one.template.outpoint(index) in taken:
                 continue
-            if live is not None and _is_own_channel(live, one.txid, place):
+            if any(_is_own_channel(live, one.txid, place) for live in lives):
                 continue
             spenders = [t.txid for t in seen.values() if (one.txid, place) in _points(t)]
             return f"{name} is spent on chain by {''.join(spenders) or 'a transaction'} that the kit does not know"

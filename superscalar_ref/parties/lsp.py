@@ -287,14 +287,18 @@ class LspActor(Actor):
         return self.factory.blueprints[self.life.version]
 
     def standing_contents(self) -> dict[str, LeafContents]:
-        """What each leaf holds with every chain on the version that counts cut through (sat)."""
+        """What each leaf holds with every chain on the version that counts cut through (sat).
+
+        A channel that was sold, and lives, keeps an output of its own (D-15).
+        """
         if self.archive is None:
             return dict(self.counted)
         # Not those of an older version: its chains are cut through in what counts already.
         kept = {self._state_of(leaf, self.counted_versions) for leaf in self.tree.leaves()}
         complete = {sold.label for stock in self.party.stocks.values() for sold in stock.links}
         sales = [sold.sale for sold in self.factory.record.sales if sold.label in complete and sold.state in kept]
-        return cut_through(self.counted, self.factory.leaf_states, sales)
+        apart: frozenset[str] = frozenset() if self.desk is None else self.desk.apart()
+        return cut_through(self.factory.terms, self.counted, self.factory.leaf_states, sales, apart)
 
     def close(self, day: m.DayForm | None = None) -> Outbox:
         """Propose a cooperative close by the version that the LSP counts on. Raises ``Refused`` out of turn.

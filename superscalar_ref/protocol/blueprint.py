@@ -88,6 +88,8 @@ class Channel:
     client: str
     to_client: int
     to_lsp: int
+    bought: str = ""
+    """Label of the sale by which the client bought it, where it stands beside the client's first one; else empty."""
 
     @property
     def capacity(self) -> int:
@@ -108,11 +110,15 @@ class LeafContents:
         return sum(channel.capacity for channel in self.channels) + sum(self.stocks)
 
     def channel_of(self, client: str) -> Channel:
-        """The channel of ``client``. Raises ``InputError`` if it has none here."""
+        """The first channel of ``client``. Raises ``InputError`` if it has none here."""
         for channel in self.channels:
             if channel.client == client:
                 return channel
         raise InputError(f"leaf of {[c.client for c in self.channels]}", f"no channel of {client}", "R-LEAF-CONTENTS")
+
+    def capacity_of(self, client: str) -> int:
+        """Both sides of all channels of ``client`` (sat)."""
+        return sum(channel.capacity for channel in self.channels if channel.client == client)
 
 
 @dataclass(frozen=True)
@@ -153,6 +159,8 @@ class MovedCommitment:
     """A live channel's own present commitment on the output that a version gives it (D-15): the channel signs it."""
 
     client: str
+    bought: str
+    """Label of the sale by which the client bought the channel; empty for its first one."""
     outpoint: Outpoint
     holder: str
 
@@ -260,9 +268,13 @@ def alternate_name(outpoint: Outpoint) -> str:
     return f"alternate:{outpoint.transaction}#{outpoint.index}"
 
 
-def commitment_name(client: str, versions: tuple[int, ...], holder: str) -> str:
-    """Name of the first commitment of a client's channel that ``holder`` may publish."""
-    return f"commitment:{client}@{version_text(versions)}:{holder}"
+def commitment_name(client: str, versions: tuple[int, ...], holder: str, bought: str = "") -> str:
+    """Name of the first commitment of a client's channel that ``holder`` may publish.
+
+    ``bought`` is the label of the sale of a channel beside the client's first one: the name is of what it brings along.
+    """
+    channel = f"{client}/{bought}" if bought else client
+    return f"commitment:{channel}@{version_text(versions)}:{holder}"
 
 
 def sweep_name(commitment: str) -> str:
@@ -314,7 +326,7 @@ def node_money(terms: Terms, contents: Mapping[str, LeafContents]) -> dict[str, 
 
 def leaf_shares(leaf: LeafContents, groups: tuple[tuple[str, ...], ...]) -> dict[str, int]:
     """Client → its whole channel and its equal share of its group's stock (sat)."""
-    shares = {channel.client: channel.capacity for channel in leaf.channels}
+    shares = {channel.client: leaf.capacity_of(channel.client) for channel in leaf.channels}
     for group, amount in zip(groups, leaf.stocks, strict=True):
         for client, share in equal_shares(amount, group).items():
             shares[client] += share
@@ -338,8 +350,12 @@ def check_contents(terms: Terms, contents: Mapping[str, LeafContents]) -> None:
         leaf = contents.get(node.path)
         if leaf is None:
             raise InputError(place, "no contents", "R-LEAF-CONTENTS")
-        if tuple(channel.client for channel in leaf.channels) != node.clients:
+        first, more = leaf.channels[: len(node.clients)], leaf.channels[len(node.clients) :]
+        if tuple(channel.client for channel in first) != node.clients or any(channel.bought for channel in first):
             raise InputError(place, f"one channel for each of {', '.join(node.clients)} is asked", "R-LEAF-CONTENTS")
+        sales = {channel.bought for channel in more} - {""}
+        if len(sales) < len(more) or {channel.client for channel in more} - set(node.clients):
+            raise InputError(place, "a further channel is not one that a client of it bought", "R-LEAF-CONTENTS")
         if len(leaf.stocks) != len(stock_groups(node, terms.tree.shape.leaf_k)):
             raise InputError(place, "as many stock outputs as groups of clients are asked", "R-LEAF-CONTENTS")
         least = max(terms.economy.dust, 1)
@@ -481,8 +497,9 @@ class Drafter:
     def on_channel(self, channel: Channel, outpoint: Outpoint, commitments: Mapping[str, str]) -> None:
         """What spends a channel's output: both first commitments, by holder → name, the alternate, the LSP's path."""
         for holder in (channel.client, self.terms.lsp):
-            if channel.client in self.carried:
-                self.moved[commitments[holder]] = MovedCommitment(channel.client, outpoint, holder)
+            if channel.client in self.carried or channel.bought:
+                # What was bought and never opened is one with the first: an output of its own lives.
+                self.moved[commitments[holder]] = MovedCommitment(channel.client, channel.bought, outpoint, holder)
             else:
                 self.commitment(channel, outpoint, commitments[holder], holder)
         self.payout(outpoint, channel.capacity, "channel", {channel.client: channel.capacity}, "alternate")
@@ -690,7 +707,7 @@ class _Builder(Drafter):
         return tuple(self.tree_output(child, self.money[child.path].amount, of_state=True) for child in node.children)
 
     def leaf_outputs(self, node: Node) -> tuple[Output, ...]:
-        """Channels first, in the order of the clients, then the stock outputs in the order of their groups."""
+        """Channels first, in the order of the clients, further ones after all, then the stocks by their groups."""
         leaf = self.contents[node.path]
         channels = tuple(self.channel_output(channel) for channel in leaf.channels)
         groups = stock_groups(node, self.terms.tree.shape.leaf_k)
@@ -718,7 +735,7 @@ class _Builder(Drafter):
         groups = stock_groups(node, self.terms.tree.shape.leaf_k)
         for place, channel in enumerate(leaf.channels):
             sides = (channel.client, self.terms.lsp)
-            names = {holder: commitment_name(channel.client, versions, holder) for holder in sides}
+            names = {holder: commitment_name(channel.client, versions, holder, channel.bought) for holder in sides}
             self.on_channel(channel, state.outpoint(place), names)
         for number, (group, amount) in enumerate(zip(groups, leaf.stocks, strict=True)):
             self.on_stock(group, amount, state.outpoint(len(leaf.channels) + number))

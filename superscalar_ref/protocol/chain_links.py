@@ -44,6 +44,8 @@ class Sale:
     """Name of the transaction whose stock output is spent: the state, or an earlier link."""
     channel: Channel
     """The buyer's new channel (sat)."""
+    label: str = ""
+    """What the parties call the sale."""
 
     @property
     def link(self) -> str:
@@ -109,30 +111,46 @@ def link(terms: Terms, sale: Sale, spent: Output) -> Blueprint:
 
 
 def cut_through(
-    contents: Mapping[str, LeafContents], leaf_of: Mapping[str, str], sales: Iterable[Sale]
+    terms: Terms,
+    contents: Mapping[str, LeafContents],
+    leaf_of: Mapping[str, str],
+    sales: Iterable[Sale],
+    apart: frozenset[str] = frozenset(),
 ) -> dict[str, LeafContents]:
-    """Leaf contents with every chain cut through: a client's channels become one (sat).
+    """Leaf contents with every chain cut through: a client's channels become one, but for those that live (sat).
 
-    ``leaf_of`` gives the leaf's path for the name of a state. The links' fees and anchors, not paid after all, return
+    ``leaf_of`` gives the leaf's path for the name of a state. ``apart``: labels of the sales whose channel lives: it
+    gets an output of the leaf (D-15), whose fee the stock pays. The links' fees and anchors, not paid after all, return
     to the stock; so each leaf holds as much as before.
     """
     after = dict(contents)
     for sale in sales:
         path = leaf_of[sale.state]
-        after[path] = _with_sale(after[path], sale)
+        # The sale counts the outputs of the state that it is from.
+        group = sale.stock - len(contents[path].channels)
+        cost = output_cost(terms) if sale.label in apart else None
+        after[path] = _with_sale(after[path], sale, group, cost)
     return after
 
 
-def _with_sale(leaf: LeafContents, sale: Sale) -> LeafContents:
+def output_cost(terms: Terms) -> int:
+    """What one more output of a leaf's state costs (sat); never more than the link that it replaces."""
+    return tree_fee(terms.economy, 2) - tree_fee(terms.economy, 1)
+
+
+def _with_sale(leaf: LeafContents, sale: Sale, group: int, cost: int | None) -> LeafContents:
     bought = sale.channel
-    channels = tuple(
-        replace(one, to_client=one.to_client + bought.to_client, to_lsp=one.to_lsp + bought.to_lsp)
-        if one.client == bought.client
-        else one
-        for one in leaf.channels
-    )
-    group = sale.stock - len(leaf.channels)
-    stocks = tuple(amount - bought.capacity if number == group else amount for number, amount in enumerate(leaf.stocks))
+    if cost is None:
+        channels = tuple(
+            replace(one, to_client=one.to_client + bought.to_client, to_lsp=one.to_lsp + bought.to_lsp)
+            if one.client == bought.client and not one.bought
+            else one
+            for one in leaf.channels
+        )
+    else:
+        channels = (*leaf.channels, replace(bought, bought=sale.label))
+    spent = bought.capacity + (cost or 0)
+    stocks = tuple(amount - spent if number == group else amount for number, amount in enumerate(leaf.stocks))
     return LeafContents(channels, stocks)
 
 

@@ -25,7 +25,9 @@ from superscalar_ref.protocol.blueprint import (
     equal_shares,
     fresh_versions,
     leaf_shares,
+    node_money,
 )
+from superscalar_ref.protocol.chain_links import Sale, cut_through, link_cost, output_cost
 from superscalar_ref.protocol.shape import NodeKind, Shape, grow
 from superscalar_ref.protocol.transaction import Kind, LockKind, Outpoint, Role, Template
 
@@ -337,6 +339,10 @@ GOOD = terms_of(2)
 FINE = contents_of(GOOD)
 LEAF = FINE["r.0"]
 VERSIONS = fresh_versions(GOOD.tree)
+FIRST = LEAF.channels[0]
+BOUGHT = Channel("c0", 0, 5_000, "s0")
+STRANGE = replace(BOUGHT, client="c1")
+SMALL = replace(BOUGHT, to_lsp=329)
 ZERO = replace(LEAF, channels=(Channel("c0", 200, 100),))
 
 
@@ -348,6 +354,11 @@ ZERO = replace(LEAF, channels=(Channel("c0", 200, 100),))
         (GOOD, VERSIONS, {**FINE, "r.0": replace(LEAF, channels=())}, "R-LEAF-CONTENTS"),
         (GOOD, VERSIONS, {**FINE, "r.0": replace(LEAF, stocks=(1_000, 1_000))}, "R-LEAF-CONTENTS"),
         (GOOD, VERSIONS, {**FINE, "r.1": LEAF}, "R-LEAF-CONTENTS"),
+        (GOOD, VERSIONS, {**FINE, "r.0": replace(LEAF, channels=(replace(FIRST, bought="s0"),))}, "R-LEAF-CONTENTS"),
+        (GOOD, VERSIONS, {**FINE, "r.0": replace(LEAF, channels=(FIRST, FIRST))}, "R-LEAF-CONTENTS"),
+        (GOOD, VERSIONS, {**FINE, "r.0": replace(LEAF, channels=(FIRST, BOUGHT, BOUGHT))}, "R-LEAF-CONTENTS"),
+        (GOOD, VERSIONS, {**FINE, "r.0": replace(LEAF, channels=(FIRST, STRANGE))}, "R-LEAF-CONTENTS"),
+        (GOOD, VERSIONS, {**FINE, "r.0": replace(LEAF, channels=(FIRST, SMALL))}, "R-DUST"),
         (GOOD, VERSIONS, {**FINE, "r.0": ZERO}, "R-DUST"),
         (GOOD, VERSIONS, {**FINE, "r.0": replace(LEAF, channels=(Channel("c0", -1, 9_999),))}, "R-DUST"),
         (GOOD, VERSIONS, {**FINE, "r.0": replace(LEAF, stocks=(329,))}, "R-DUST"),
@@ -374,6 +385,31 @@ def test_what_does_not_fit_is_one_error_with_its_rule(
     with pytest.raises(InputError) as caught:
         build(terms, versions, contents)
     assert caught.value.rule == rule
+
+
+def test_a_chain_that_is_cut_through_costs_the_stock_an_output_for_each_channel_that_lives() -> None:
+    terms = terms_of(2)
+    sales = [
+        Sale("state:r.0@0.0", 1, 0, "state:r.0@0.0", Channel("c0", 0, 5_000), "s0"),
+        Sale("state:r.0@0.0", 1, 1, "sale", Channel("c0", 700, 3_300), "s1"),
+    ]
+    states = {"state:r.0@0.0": "r.0"}
+    ((stock,), whole) = LEAF.stocks, {}
+    for apart in ((), ("s0",), ("s1",), ("s0", "s1")):
+        after = cut_through(terms, FINE, states, sales, frozenset(apart))
+        leaf = after["r.0"]
+        assert [channel.bought for channel in leaf.channels] == ["", *apart]
+        assert leaf.capacity_of("c0") == LEAF.capacity_of("c0") + 9_000
+        assert leaf.stocks == (stock - 9_000 - len(apart) * output_cost(terms),)
+        assert after["r.1"] == FINE["r.1"]
+        # Each leaf holds as much as before: what is above it stands.
+        whole[apart] = node_money(terms, after)["r"]
+        assert whole[apart].amount == whole[()].amount == node_money(terms, FINE)["r"].amount
+        assert whole[apart].shares["c0"] == whole[()].shares["c0"] - len(apart) * output_cost(terms)
+    assert output_cost(terms) <= link_cost(terms)
+    made = build(terms, VERSIONS, cut_through(terms, FINE, states, sales, frozenset({"s0"})))
+    assert sorted(made.moved) == ["commitment:c0/s0@0.0:L", "commitment:c0/s0@0.0:c0"]
+    assert "alternate:state:r.0@0.0#1" in made.templates, "the end pays it too"
 
 
 def test_coins_that_just_cover_the_factory() -> None:
