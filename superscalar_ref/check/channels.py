@@ -71,6 +71,8 @@ class Pair:
     cuts: int = 0
     updates: int = 1
     """How many versions the LSP proposes."""
+    early: bool = False
+    """Whether a payee counts a payment as its own as soon as it gives the preimage."""
     most_cuts: int = 0
     """How often the connection is lost with messages on their way; after silence it is made again whenever it helps."""
     broken: tuple[str, str] = ("", "")
@@ -90,12 +92,13 @@ def explore(
     """Search everything that two sides can do. ``until``: stop when one of these is broken. ``meter`` counts.
 
     ``commitments``: client, when the LSP gets none of its own on a new outpoint, and signs the leaf without.
-    ``amounts``: sat, when each side counts in whole sat what a payment leaves it.
+    ``amounts``: sat, when each side counts in whole sat what a payment leaves it; early, when a payee counts a payment
+    before it is irrevocable.
     """
     search = _Search(channel, client, commitments == "client", amounts == "sat")
     every: list[Found] = []
     for paid, updates, cuts in BUDGETS:
-        every.append(search.run(_start(paid, updates, cuts), until, meter))
+        every.append(search.run(_start(paid, updates, cuts, amounts == "early"), until, meter))
         if until & every[-1].broken.keys():
             break
     return Found.of(every)
@@ -106,12 +109,12 @@ def hero(way: Sequence[str]) -> str:
     return LSP if f"{CLIENT} can publish" in way[-1] or f" and {LSP} has " in way[-1] else CLIENT
 
 
-def _start(paid: bool, updates: int, cuts: int) -> Pair:
+def _start(paid: bool, updates: int, cuts: int, early: bool) -> Pair:
     sides = tuple(
         Channel("live", me, peer, 20, 10, mine=0, theirs=0, revoked=-1, ready=True, synced=True, most_htlcs=1)
         for me, peer in ((CLIENT, LSP), (LSP, CLIENT))
     )
-    return Pair((sides[0], sides[1]), paid=paid, updates=updates, most_cuts=cuts)
+    return Pair((sides[0], sides[1]), paid=paid, updates=updates, most_cuts=cuts, early=early)
 
 
 def _put(pair: tuple[T, T], place: int, value: T) -> tuple[T, T]:
@@ -369,11 +372,9 @@ def _checked(here: Pair) -> Pair:
     """The same, with what is wrong in it."""
     if here.broken[0]:
         return here
-    if all(_quiet(here, side) for side in here.sides):
-        mine, theirs = (side.balance_msat for side in here.sides)
-        if mine + theirs != here.sides[0].capacity_msat:
-            says = f"{CLIENT} counts {mine} msat for itself and {LSP} {theirs}, of {here.sides[0].capacity_msat}"
-            return replace(here, broken=(VALUE, says))
+    wrong = _miscounted(here)
+    if wrong:
+        return replace(here, broken=(VALUE, wrong))
     for place, name in enumerate(NAMES):
         side = here.sides[place]
         may = {here.counts[place]} | {version for version in here.signed[place] if version > here.counts[place]}
@@ -394,6 +395,41 @@ def _checked(here: Pair) -> Pair:
             says = f"{side.peer} can publish the first commitment of version {stale[0]}: it pays by old balances"
             return replace(here, broken=(REVOKED, says))
     return here
+
+
+def _miscounted(here: Pair) -> str:
+    """Why the two sides do not count the channel's money alike, to the msat, at this very moment; empty when they do.
+
+    A payment that one side has done with, and the other not yet, is counted by both or by neither meanwhile.
+    """
+    mine, theirs = here.sides
+    between = 0
+    for side, other in ((mine, theirs), (theirs, mine)):
+        for htlc in side.htlcs:
+            if htlc.removal == rules.FULFIL and other.htlc(htlc.payer, htlc.number) is None:
+                between += htlc.amount_msat if htlc.payer == side.me else -htlc.amount_msat
+    counted = mine.balance_msat + _early(here, mine), theirs.balance_msat + _early(here, theirs)
+    if sum(counted) != mine.capacity_msat + between:
+        says = f"{CLIENT} counts {counted[0]} msat for itself and {LSP} has {counted[1]}"
+        return f"{says}, of {mine.capacity_msat}, with {between} that both may count"
+    for holder, signer in ((mine, theirs), (theirs, mine)):
+        if holder.mine != signer.theirs:
+            continue  # The signature is on its way.
+        held, signed = view(holder, holder.me, newest=True), view(signer, holder.me, newest=True)
+        amounts = [
+            (said.to_holder_msat, said.to_other_msat, *sorted((h.payer, h.number, h.amount_msat) for h in said.htlcs))
+            for said in (held, signed)
+        ]
+        whole = held.to_holder_msat + held.to_other_msat + sum(htlc.amount_msat for htlc in held.htlcs)
+        if amounts[0] != amounts[1] or whole != holder.capacity_msat or min(held.to_holder_msat, held.to_other_msat) < 0:
+            return f"{holder.me} holds a commitment that gives {amounts[0]}, and {signer.me} has signed {amounts[1]}"
+    return ""
+
+
+def _early(here: Pair, side: Channel) -> int:
+    """What a side counts before it is irrevocable (msat)."""
+    given = [htlc for htlc in side.htlcs if htlc.payer != side.me and htlc.removal == rules.FULFIL]
+    return sum(htlc.amount_msat for htlc in given) if here.early else 0
 
 
 def _quiet(here: Pair, side: Channel) -> bool:

@@ -28,7 +28,7 @@ OPTIONS: dict[str, tuple[object, ...]] = {
     "counters": ("grow", "restart"),
     "life": ("fixed", "extended"),
     "commitments": ("both", "client"),
-    "amounts": ("msat", "sat"),
+    "amounts": ("msat", "sat", "early"),
     "htlc_scripts": ("two-stage", "one-stage"),
     "htlc_expiry": ("exit", "delta"),
 }

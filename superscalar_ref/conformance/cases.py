@@ -754,6 +754,15 @@ def _plans(made: Example) -> Iterator[Case]:
         versions={"r": 0},
         contents={"r": both},
     )
+    bought = {"client": "A", "to_client": 0, "to_lsp": 9_000, "bought": "s0"}
+    further = {**contents, "r.0": {"channels": [channel, bought], "stocks": [30_957]}}
+    yield case(
+        "further-channel",
+        "A client has bought, and both of its channels live: each has an output, and brings its own commitments.",
+        ("D-15", "R-LEAF-CONTENTS"),
+        False,
+        contents=further,
+    )
     static = [{"arity": 2, "kind": "static"}]
     yield case(
         "static-root",
@@ -794,6 +803,12 @@ def _plans(made: Example) -> Iterator[Case]:
         "The coins are worth less than the funding output.",
         "R-FUNDING-COVERED",
         coins=[{**coin, "amount": 212_313}],
+    )
+    yield refused(
+        "further-channel-unsold",
+        "A further channel is of a sale.",
+        "R-LEAF-CONTENTS",
+        contents={**contents, "r.0": {**leaf, "channels": [channel, channel]}},
     )
     yield refused("leaf-missing", "Every leaf has contents.", "R-LEAF-CONTENTS", contents={"r.0": leaf})
     yield refused("leaf-unknown", "There is no such leaf.", "R-LEAF-CONTENTS", contents={**contents, "r.2": leaf})

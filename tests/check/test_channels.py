@@ -9,6 +9,7 @@ import pytest
 from superscalar_ref.check import channels
 from superscalar_ref.check.configurations import load_configurations
 from superscalar_ref.check.judge import Design
+from superscalar_ref.protocol.channel import FINAL, SIGNED, Htlc
 from superscalar_ref.protocol.strategy import load_strategy
 from superscalar_ref.spec.load import load_specification
 from superscalar_ref.spec.source import Place
@@ -48,3 +49,25 @@ def test_a_table_that_does_the_same_for_ever_is_told_so(design: Design, monkeypa
     changed = without(design, do="drop_effect", transition="CHN-9", effect="mark_fulfilled")
     found = channels.explore(changed.channel(), changed.tables().client, frozenset({channels.GOES_ON}))
     assert channels.GOES_ON in found.broken
+
+
+def test_money_is_counted_alike_while_a_payment_is_on_its_way(design: Design) -> None:
+    """Who credits itself with a payment before it is irrevocable is right again at rest, and wrong before."""
+    tables = design.channel(), design.tables().client
+    found = channels.explore(*tables, frozenset({channels.VALUE}), amounts="early")
+    way = found.broken[channels.VALUE]
+    assert "gets 'revoke_and_ack'" in way[-2] and way[-1].startswith("A counts 10 msat for itself and L has 13, of 20")
+
+
+def test_two_sides_that_say_something_else_of_one_commitment_are_told_so(design: Design) -> None:
+    start = channels._start(True, 1, 0, False)
+    (mine, theirs) = start.sides
+    htlc = Htlc("L", 0, 3, "h", 1, stage=SIGNED)
+    here = replace(start, sides=(replace(mine, htlcs=(htlc,)), theirs))
+    assert channels._miscounted(start) == ""
+    assert channels._miscounted(here) == (
+        "A holds a commitment that gives (10, 7, ('L', 0, 3)), and L has signed (10, 10)"
+    )
+    # Nor may a commitment take what is not there, although both say so.
+    poor = tuple(replace(side, htlcs=(replace(htlc, amount_msat=11, stage=FINAL),)) for side in start.sides)
+    assert "gives (10, -1" in channels._miscounted(replace(start, sides=poor))

@@ -60,7 +60,8 @@ def test_no_rule_asks_for_a_block_too_many(design: Design, short: str, breaks: s
         ("V-HTLC-ONE-STAGE", htlc.CLIENT, "block 12: L takes the payment back by its timeout"),
         ("V-HTLC-FINAL-DELTA", htlc.CLIENT, "block 8: L takes the payment back by its timeout"),
         ("V-HTLC-DYING", htlc.LSP, "block 21: the alternate is mined"),
-        ("V-CHANNEL-ROUNDED", htlc.CLIENT, "A counts 6 msat for itself and L 12, of 20"),
+        ("V-CHANNEL-ROUNDED", htlc.LSP, "A counts 10 msat for itself and L has 12, of 20"),
+        ("V-CHANNEL-EARLY", htlc.LSP, "A counts 10 msat for itself and L has 13, of 20"),
         ("V-COMMITMENTS-ONE-SIDED", htlc.LSP, "version 1 may confirm, and L has no newest commitment"),
     ],
 )
