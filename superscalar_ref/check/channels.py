@@ -420,8 +420,9 @@ def _miscounted(here: Pair) -> str:
             (said.to_holder_msat, said.to_other_msat, *sorted((h.payer, h.number, h.amount_msat) for h in said.htlcs))
             for said in (held, signed)
         ]
-        whole = held.to_holder_msat + held.to_other_msat + sum(htlc.amount_msat for htlc in held.htlcs)
-        if amounts[0] != amounts[1] or whole != holder.capacity_msat or min(held.to_holder_msat, held.to_other_msat) < 0:
+        balances = held.to_holder_msat, held.to_other_msat
+        whole = sum(balances) + sum(htlc.amount_msat for htlc in held.htlcs)
+        if amounts[0] != amounts[1] or whole != holder.capacity_msat or min(balances) < 0:
             return f"{holder.me} holds a commitment that gives {amounts[0]}, and {signer.me} has signed {amounts[1]}"
     return ""
 

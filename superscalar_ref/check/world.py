@@ -50,8 +50,8 @@ class Plot:
     commitments: str = "both"
     """client: on a new outpoint the LSP gets no commitment of its own."""
     amounts: str = "msat"
-    """sat: each side of a channel counts what its commitments pay, in whole sat. early: a payee counts a payment that is
-    not irrevocable."""
+    """sat: each side of a channel counts what its commitments pay, in whole sat. early: a payee counts a payment with
+    its preimage."""
     htlc_scripts: str = "two-stage"
     """one-stage: the delay is in the HTLC's script, before the claim."""
     htlc_expiry: str = "exit"

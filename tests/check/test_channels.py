@@ -69,5 +69,6 @@ def test_two_sides_that_say_something_else_of_one_commitment_are_told_so(design:
         "A holds a commitment that gives (10, 7, ('L', 0, 3)), and L has signed (10, 10)"
     )
     # Nor may a commitment take what is not there, although both say so.
-    poor = tuple(replace(side, htlcs=(replace(htlc, amount_msat=11, stage=FINAL),)) for side in start.sides)
-    assert "gives (10, -1" in channels._miscounted(replace(start, sides=poor))
+    much = (replace(htlc, amount_msat=11, stage=FINAL),)
+    poor = replace(start, sides=(replace(mine, htlcs=much), replace(theirs, htlcs=much)))
+    assert "gives (10, -1" in channels._miscounted(poor)
