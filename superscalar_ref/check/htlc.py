@@ -14,8 +14,9 @@ Heights are those of the tip when the payment is accepted, at 0, and after.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 
 from superscalar_ref.check.breadth import Found
 from superscalar_ref.check.meter import Meter
@@ -114,6 +115,44 @@ def explore(
     if meter is not None:
         meter.add(states, edges, depth)
     return Found(states, edges, depth, broken, seen)
+
+
+def follow(parameters: ParameterSet, told: Sequence[str]) -> tuple[Rules | None, int]:
+    """The rules of a game that goes as it is told, to somebody's loss; None when there is none.
+
+    Also how many lines some game goes along with. What was accepted is believed, and which scripts there are is found
+    out. Raises ``SpecError`` as ``explore``.
+    """
+    most = 0
+    for world, scripts in product(WORLDS, ("two-stage", "one-stage")):
+        rules = _rules(parameters, world, scripts, "exit", "")
+        for expiry in range(1, rules.limits.end + 1):
+            for payment in (Payment(CLIENT, expiry, since=-1), Payment(LSP, expiry, height=expiry)):
+                if not told or _begins(payment, rules) != told[0]:
+                    continue
+                agreed = _along(_Game(rules), payment, told)
+                if agreed == len(told):
+                    return rules, agreed
+                most = max(most, agreed)
+    return None, most
+
+
+def _along(game: _Game, start: Payment, told: Sequence[str]) -> int:
+    """How many lines a game goes along with; the last of them only as somebody's loss."""
+    most, seen, todo = 1, {(start, 1)}, [(start, 1)]
+    while todo:
+        here, done = todo.pop()
+        most = max(most, done)
+        if done == len(told):
+            return done
+        for says, after in game.moves(here):
+            if says not in ("", told[done]) or (after.stage == LOST) != (says != "" and done == len(told) - 1):
+                continue
+            following = after, done + (says != "")
+            if following not in seen:
+                seen.add(following)
+                todo.append(following)
+    return most
 
 
 def hero(way: tuple[str, ...]) -> str:

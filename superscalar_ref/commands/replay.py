@@ -60,18 +60,19 @@ def _story(script: Script, outcome: Outcome, scale: int) -> Iterator[Text]:
     """The trace once more, with heights, txids and what Bitcoin Core's code said."""
     from rich.text import Text  # noqa: PLC0415
 
-    from superscalar_ref.replay.form import CEREMONIES  # noqa: PLC0415
+    from superscalar_ref.replay.form import CEREMONIES, PAYMENTS, TOWERS  # noqa: PLC0415
     from superscalar_ref.replay.scale import UNIT_SAT  # noqa: PLC0415
 
     words = ", ".join(f"{name}: {word}" for name, word in script.choices.items())
     yield Text(
         _flat(f"{script.broken} is lost by {script.hero} in '{script.configuration}'{f' ({words})' * bool(words)}.")
     )
-    if script.configuration != CEREMONIES:
+    if script.configuration not in (CEREMONIES, PAYMENTS, TOWERS):
         yield Text("The premise, in the checker's words; what follows from it is played:", style="dim")
         for number, says in enumerate(script.off_chain, start=1):
             yield Text(_flat(f"{number:3}. {says}."), style="dim")
         yield Text(_flat(f"     {script.hero} counts on {script.owed}."), style="dim")
+    if script.configuration != CEREMONIES:
         yield Text(f"A unit is {UNIT_SAT:,} sat; a block of the game is {scale} blocks of the chain.", style="dim")
     for line in outcome.lines:
         yield _line(line)

@@ -25,6 +25,8 @@ VERSION = 1
 """Of the JSON form."""
 CEREMONIES = "ceremonies"
 """The configuration of traces about signing, which have no chain."""
+PAYMENTS, TOWERS = "payments", "towers"
+"""Configurations whose traces tell a chain in words."""
 _RULE = "trace"
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]

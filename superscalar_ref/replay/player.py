@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from superscalar_ref.replay import ceremony, game, standing
+from superscalar_ref.replay import ceremony, game, payments, standing
 from superscalar_ref.replay.claims import false_claims
-from superscalar_ref.replay.form import CEREMONIES, Script
+from superscalar_ref.replay.form import CEREMONIES, PAYMENTS, Script
 from superscalar_ref.replay.outcome import Outcome
 from superscalar_ref.replay.scale import check_length
+from superscalar_ref.spec.load import load_parameters
 
 BLOCKS = 10
 """Blocks on the chain for each block of the game, unless told otherwise."""
@@ -23,7 +24,7 @@ def replay(script: Script, blocks: int = BLOCKS, directory: Path | None = None) 
     """
     check_length(len(script.rounds), blocks)
     false = false_claims(script, directory)
-    outcome = _played(script, blocks)
+    outcome = _played(script, blocks, directory)
     outcome.problems[:0] = false
     if false and outcome.cannot:
         # What no chain can show can be wrong all the same.
@@ -31,9 +32,11 @@ def replay(script: Script, blocks: int = BLOCKS, directory: Path | None = None) 
     return outcome
 
 
-def _played(script: Script, blocks: int) -> Outcome:
+def _played(script: Script, blocks: int, directory: Path | None) -> Outcome:
     if script.configuration == CEREMONIES:
         return ceremony.play(script)
+    if script.configuration == PAYMENTS:
+        return payments.play(script, load_parameters(directory), blocks)
     if not script.funding:
         return Outcome(cannot=f"a trace of {script.broken} without a funding transaction has nothing on a chain")
     if script.started:
