@@ -29,7 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="wrong tables; fail when one is neither caught nor argued",
     )
-    parser.add_argument("--layer", choices=("L0", "L1"), action="append", help="only this layer; may be repeated")
+    parser.add_argument("--layer", choices=("L0", "L1", "L3"), action="append", help="only this layer; may be repeated")
     parser.add_argument(
         "--only", metavar="WORD", default="", help="only tests with WORD in the id, or of that rule or profile"
     )

@@ -30,6 +30,8 @@ NOTES: Mapping[str, str] = {
     "amounts": "Amounts that do not add up, are negative or exceed all money.",
     "malformed": "Bytes of the wrong length that are padded or cut.",
     "duplicate": "Something that may stand once stands twice.",
+    "too-early": "Something is published before it may be, or before it must: an exit that nobody needed has begun.",
+    "older-state": "A state is published for which a newer one is held.",
     "window": "An expiry that one side cannot enforce on chain.",
 }
 
@@ -77,6 +79,12 @@ def topics() -> tuple[Topic, ...]:
             "expiries",
             "Which expiry an HTLC through the factory may have, so that both sides can enforce it on chain.",
             tuple(_expiries()),
+        ),
+        Topic(
+            "strategy",
+            "What an honest party publishes at one look at the chain, by the rules of spec/strategy.toml. A test is "
+            "negative when nothing may be published.",
+            tuple(_strategy()),
         ),
         Topic(
             "parameters",
@@ -476,6 +484,191 @@ def _tried(parameter: Parameter, default: int | str) -> Iterator[int | str]:
 
 
 # -- keys and scripts --------------------------------------------------------------------------------------------------
+
+
+def _strategy() -> Iterator[Case]:
+    """What is published, and what is not."""
+    fund, kick, state, leaf = "funding:0", "kickoff:0", "state:0", "leaf:0"
+
+    def held(name: str, kind: str, spends: str, lock: int | None = None, lock_time: int = 0) -> dict[str, Any]:
+        spend = {"outpoint": spends, "relative_lock_blocks": lock}
+        return {"name": name, "kind": kind, "spends": [spend], "lock_time": lock_time}
+
+    def case(
+        slug: str,
+        transactions: list[dict[str, Any]],
+        unspent: Mapping[str, int],
+        rules: tuple[str, ...],
+        comment: str,
+        *flags: str,
+        negative: bool = False,
+        **changed: Any,
+    ) -> Case:
+        view = {
+            "role": "client",
+            "root": fund,
+            "held": transactions,
+            "unspent": [{"outpoint": outpoint, "height": height} for outpoint, height in unspent.items()],
+            "next_height": 121,
+            "deadline": 200,
+        }
+        return Case(f"strategy-{slug}", "strategy.decide", {**view, **changed}, rules, comment, flags, negative)
+
+    kickoff = held("kickoff", "kickoff", fund)
+    below = held("kickoff-leaf", "kickoff", state)
+    older, newer = held("state-0", "state", kick, 20), held("state-1", "state", kick, 10)
+    alternate = held("alternate", "alternate", leaf, None, 150)
+    commitment, poison = held("commitment", "commitment", leaf), held("poison", "poison", leaf)
+    expiry = held("expiry", "expiry", leaf, 6)
+    sale, sweep = held("sale", "sale", leaf), held("sweep", "sweep", "commitment:0", 5)
+
+    yield case(
+        "before-deadline", [kickoff], {fund: 101}, ("STR-7",), "Nothing asks for an exit.", "too-early", negative=True
+    )
+    yield case("at-deadline", [kickoff], {fund: 101}, ("STR-7",), "The last block is at the deadline.", deadline=120)
+    yield case(
+        "block-before-deadline",
+        [kickoff],
+        {fund: 101},
+        ("STR-7",),
+        "One block is left.",
+        "off-by-one",
+        deadline=121,
+        negative=True,
+    )
+    yield case("exit-goes-on", [kickoff, below], {state: 119}, ("STR-6",), "Others began: each part in its turn.")
+    yield case(
+        "tower-begins-nothing",
+        [kickoff],
+        {fund: 101},
+        ("STR-7",),
+        "A tower answers.",
+        deadline=1,
+        role="tower",
+        negative=True,
+    )
+    yield case("lock-run-out", [newer], {kick: 111}, ("STR-5",), "10 blocks after block 111: block 121 may hold it.")
+    yield case(
+        "lock-not-run-out", [newer], {kick: 112}, ("STR-5",), "Block 122 is the first.", "off-by-one", negative=True
+    )
+    yield case("newest-state", [older, newer], {kick: 101}, ("STR-5",), "Both locks have run out.", "older-state")
+    only_older = ("STR-5",), "The newer one cannot be paid for: the older one is not published in its place."
+    yield case(
+        "never-the-older-state",
+        [older, newer],
+        {kick: 101},
+        *only_older,
+        "older-state",
+        affordable=["state-0"],
+        negative=True,
+    )
+    yield case(
+        "pending-already",
+        [newer],
+        {kick: 101},
+        ("STR-5",),
+        "It waits in the mempool.",
+        "duplicate",
+        pending=["state-1"],
+        negative=True,
+    )
+    yield case(
+        "no-coin-for-the-fee",
+        [newer],
+        {kick: 101},
+        ("STR-5",),
+        "What cannot be paid for is not published.",
+        affordable=[],
+        negative=True,
+    )
+    yield case(
+        "poison-first", [poison, commitment], {leaf: 119}, ("STR-8", "STR-4"), "It pays more than the commitment."
+    )
+    yield case("channel-closes", [commitment], {leaf: 120}, ("STR-4",), "The end runs on.")
+    yield case(
+        "output-spent", [poison, commitment], {state: 119}, ("STR-4",), "Its output is not there.", negative=True
+    )
+    yield case(
+        "alternate-at-the-end",
+        [alternate, commitment],
+        {leaf: 101},
+        ("STR-2",),
+        "Before the commitment.",
+        next_height=151,
+    )
+    yield case(
+        "alternate-too-early",
+        [alternate],
+        {leaf: 101},
+        ("STR-2",),
+        "nLockTime 150: block 151 is the first.",
+        "off-by-one",
+        next_height=150,
+        negative=True,
+    )
+    yield case(
+        "lsp-takes-no-alternate",
+        [alternate],
+        {leaf: 101},
+        ("STR-2",),
+        "It is the clients'.",
+        next_height=160,
+        role="lsp",
+        negative=True,
+    )
+    yield case("lsp-takes-its-stock", [expiry], {leaf: 115}, ("STR-3",), "Its own path is open.", role="lsp")
+    yield case(
+        "lsp-waits-for-its-stock",
+        [expiry],
+        {leaf: 116},
+        ("STR-3",),
+        "One block too soon.",
+        "off-by-one",
+        role="lsp",
+        negative=True,
+    )
+    yield case(
+        "sold-before-own-path",
+        [sale, expiry],
+        {leaf: 101},
+        ("STR-9", "STR-3"),
+        "What is sold is the buyer's.",
+        role="lsp",
+    )
+    penalty = held("penalty", "penalty", "commitment:0")
+    yield case("penalty", [penalty], {"commitment:0": 120}, ("STR-10",), "Before its delay runs out.", role="tower")
+    yield case("sweep", [sweep], {"commitment:0": 116}, ("STR-1",), "The delay has run out.")
+    yield case(
+        "sweep-too-early",
+        [sweep],
+        {"commitment:0": 117},
+        ("STR-1",),
+        "One block too soon.",
+        "off-by-one",
+        negative=True,
+    )
+    yield case(
+        "twice-held",
+        [kickoff, kickoff],
+        {fund: 101},
+        ("STR-7",),
+        "A name is of one transaction.",
+        "duplicate",
+        negative=True,
+    )
+    yield case(
+        "pending-unknown", [kickoff], {fund: 101}, ("STR-7",), "It is not held.", pending=["other"], negative=True
+    )
+    yield case("from-the-future", [kickoff], {fund: 121}, ("STR-7",), "Its block is not there.", negative=True)
+    yield case(
+        "lock-of-17-bits",
+        [held("x", "state", kick, 65536)],
+        {kick: 1},
+        ("R-LOCK-16-BIT",),
+        "No such lock.",
+        "lock-overflow",
+        negative=True,
+    )
 
 
 def _keys(made: Example) -> Iterator[Case]:

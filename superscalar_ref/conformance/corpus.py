@@ -20,12 +20,16 @@ from typing import Any
 
 from superscalar_ref import __version__
 from superscalar_ref.conformance import functions
+from superscalar_ref.conformance.adapter import TableAdapter, reference_machines
 from superscalar_ref.conformance.cases import NOTES, Case, Topic, topics
 from superscalar_ref.conformance.functions import Rejected, evaluate
+from superscalar_ref.conformance.judge import Verdict, greet, judge
 from superscalar_ref.conformance.plain import bound_to_rules, plain, with_fields
 from superscalar_ref.conformance.restarts import durable, restarted
+from superscalar_ref.conformance.runner import LocalRunner
 from superscalar_ref.conformance.search import Edge, Found, changes, search, steps_of
 from superscalar_ref.conformance.seeds import Given, load_seed
+from superscalar_ref.conformance.stories import Story, profile_of, stories, world
 from superscalar_ref.errors import InputError, Refused, SpecError
 from superscalar_ref.machine.step import BoundMachine, Stepped, step
 from superscalar_ref.spec.load import load_machines
@@ -41,6 +45,16 @@ _HOW_L0 = (
     "'expect' has 'ok', the result, or 'reject' with a code; the codes are in about/codes.json. Compare every field "
     "of the result. "
     "Bytes are lower-case hex, txids are in RPC order, amounts are whole numbers of the unit that the name says."
+)
+_HOW_L3 = (
+    "Each test is a story of one party on a chain of Bitcoin Core's code: the kit plays it, and this file is its whole "
+    "script. 'story.transactions' are complete; the party holds those of 'held'. Block by block the party is asked "
+    "what it publishes: a client or an LSP by the function strategy.decide; a tower by the table 'watchtower', one "
+    "node for each output. 'others' is what everybody else publishes, each from a block on and as soon as Core takes "
+    "it; of two that spend one output the miner takes theirs. While the last block is in 'away' the party does not "
+    "look; 'troubles' are crashes and reorgs after a block. At the height 'ends' the party must own at rest what "
+    "'expect.owned' says, and nothing of 'expect.never' may be on the chain. Names of transactions are the "
+    "reference's; outpoints are 'txid:index'."
 )
 _HOW_L1 = (
     "Each test begins with a node in the state 'node.state' (fields of spec/schema/states.json). Its 'steps' "
@@ -90,6 +104,10 @@ def make(directory: Path | None = None) -> Corpus:
     files: dict[str, Any] = {}
     for topic in topics():
         files[f"vectors/{topic.name}.json"] = _topic(topic)
+    for profile, about in _ABOUT_OUTCOMES.items():
+        told = [story for story in stories() if profile_of(story.role) == profile]
+        if told:
+            files[f"vectors/{profile}.json"] = _outcomes(about, told)
     coverage = []
     bound = []
     searched: list[tuple[BoundMachine[Any], Found]] = []
@@ -152,7 +170,7 @@ def document(about: str, layer: str, notes: Mapping[str, str], tests: list[dict[
     return {
         "format": FORMAT,
         "about": about,
-        "how_to_use": _HOW_L0 if layer == "L0" else _HOW_L1,
+        "how_to_use": {"L0": _HOW_L0, "L1": _HOW_L1, "L3": _HOW_L3}[layer],
         "spec_version": __version__,
         "corpus_version": CORPUS_VERSION,
         "layer": layer,
@@ -176,7 +194,7 @@ def _test(case: Case, profile: str) -> dict[str, Any]:
     try:
         result = evaluate(case.function, case.arguments, case.id)
         expect = {"ok": result}
-        negative = result == {"valid": False} or bool(result.get("broken"))
+        negative = result in ({"valid": False}, {"publish": []}) or bool(result.get("broken"))
     except Rejected as rejected:
         expect = {"reject": {"code": rejected.code}}
         negative = True
@@ -196,6 +214,28 @@ def _test(case: Case, profile: str) -> dict[str, Any]:
         "args": dict(case.arguments),
         "expect": expect,
     }
+
+
+# -- layer L3 ----------------------------------------------------------------------------------------------------------
+
+_ABOUT_OUTCOMES = {
+    "outcomes": "A client, or the LSP, of a small factory: exits, cheats with older states, absence, the end, reorgs. "
+    "What it owns at the end.",
+    "tower-outcomes": "A watchtower whose client is away: cheats with older states, crashes, reorgs, the end. What the "
+    "client owns, or the LSP cannot take, at the end.",
+}
+
+
+def _outcomes(about: str, told: list[Story]) -> dict[str, Any]:
+    tests = [world().test(story) for story in told]
+    runner = LocalRunner(TableAdapter(reference_machines()))
+    profile = greet(runner)
+    for test in tests:
+        result = judge(runner, profile, test)
+        if result.verdict is not Verdict.PASS:
+            raise SpecError(f"story {test['id']}", f"the reference fails: {result.code}: {result.detail}", "vectors")
+    flags = {flag for test in tests for flag in test["flags"]}
+    return document(about, "L3", {flag: says for flag, says in NOTES.items() if flag in flags}, tests)
 
 
 # -- layer L1 ----------------------------------------------------------------------------------------------------------

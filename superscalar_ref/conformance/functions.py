@@ -16,6 +16,7 @@ import dataclasses
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 import msgspec
@@ -34,7 +35,8 @@ from superscalar_ref.protocol.blueprint import LeafContents
 from superscalar_ref.protocol.blueprint import build as blueprint_of
 from superscalar_ref.protocol.odometer import Odometer, relative_lock
 from superscalar_ref.protocol.shape import Shape, Tree, grow
-from superscalar_ref.protocol.transaction import Kind
+from superscalar_ref.protocol.strategy import Strategy, View, decide, load_strategy
+from superscalar_ref.protocol.transaction import Kind, Outpoint, Spend, Template
 from superscalar_ref.realise import commitment as bolt
 from superscalar_ref.realise.channel import ChannelPoints
 from superscalar_ref.realise.htlc import Direction, Htlc
@@ -68,6 +70,7 @@ CODES: Mapping[str, str] = {
     "DUST": "an output below the dust limit, or an amount that cannot pay its fee",
     "FUNDING_NOT_COVERED": "coins that do not cover the funding output and its fee",
     "BAD_PARAMETER": "a name that is no parameter, or a value out of its range",
+    "BAD_VIEW": "a view of the chain that contradicts itself",
     "DELTA_TOO_SMALL": "an incoming expiry too near the outgoing one",
 }
 """The refusal codes of layer L0, in words."""
@@ -340,6 +343,103 @@ def _parameters(given: ParametersForm) -> dict[str, Any]:
             raise Rejected("BAD_PARAMETER", fault)
         values[name] = value
     return {"broken": [one.id for one in known.constraints if not one.holds(values)]}
+
+
+# -- what a party publishes -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class HeldSpend:
+    """An input: the output that it spends, by any name, and its relative lock in blocks (null: BIP-68 off)."""
+
+    outpoint: str
+    relative_lock_blocks: int | None = None
+
+
+@dataclass(frozen=True)
+class HeldTransaction:
+    """A transaction that a party holds complete; ``lock_time`` is a height, 0 for none."""
+
+    name: str
+    kind: Kind
+    spends: list[HeldSpend]
+    lock_time: int = 0
+
+
+@dataclass(frozen=True)
+class UnspentOutput:
+    """A confirmed output that is unspent, and the height of its block."""
+
+    outpoint: str
+    height: int
+
+
+@dataclass(frozen=True)
+class ViewForm:
+    """What a party holds and sees.
+
+    ``root``: the factory's one output on chain. ``next_height``: of the block that a broadcast may enter. ``deadline``:
+    when the last block is at this height the party must have begun. ``pending``: its own broadcasts that are neither
+    mined nor in conflict with what is. ``affordable``: whose fee it can pay; null: all.
+    """
+
+    role: Literal["client", "lsp", "tower"]
+    root: str
+    held: list[HeldTransaction]
+    unspent: list[UnspentOutput]
+    next_height: int
+    deadline: int
+    pending: list[str] = dataclasses.field(default_factory=list)
+    affordable: list[str] | None = None
+
+
+@_function("strategy.decide", ViewForm, "BAD_VIEW")
+def _decide(given: ViewForm) -> dict[str, Any]:
+    """What an honest party publishes at this look at the chain (spec/strategy.toml), in the order of the rules.
+
+    Of those that one rule publishes, the one with the shorter lock comes first, and of equal ones the lesser name.
+    """
+    return decided(given, _strategy())
+
+
+@cache
+def _strategy() -> Strategy:
+    return load_strategy()
+
+
+def decided(given: ViewForm, strategy: Strategy) -> dict[str, Any]:
+    """What these rules publish. Raises Rejected."""
+    held = {one.name: _held(one) for one in given.held}
+    unspent = {Outpoint(one.outpoint, 0): one.height for one in given.unspent}
+    if len(held) < len(given.held) or len(unspent) < len(given.unspent):
+        raise Rejected("BAD_VIEW", "a name stands twice")
+    if not {*given.pending, *(given.affordable or ())} <= held.keys():
+        raise Rejected("BAD_VIEW", "a transaction that the party does not hold")
+    if any(height >= given.next_height for height in unspent.values()):
+        raise Rejected("BAD_VIEW", "an output of a block that is not there yet")
+    view = View(
+        given.role,
+        Outpoint(given.root, 0),
+        held,
+        unspent,
+        given.next_height,
+        given.deadline,
+        frozenset(given.pending),
+        None if given.affordable is None else frozenset(given.affordable),
+    )
+    return {"publish": list(decide(strategy, view))}
+
+
+def _held(one: HeldTransaction) -> Template:
+    """A template of which only what a decision looks at is filled in."""
+    if not one.spends:
+        raise Rejected("BAD_VIEW", f"{one.name} spends nothing")
+    spends = []
+    for spend in one.spends:
+        if spend.relative_lock_blocks is not None and not 0 <= spend.relative_lock_blocks <= locks.MAX_RELATIVE_BLOCKS:
+            raise Rejected("LOCK_TOO_LONG", f"{one.name}: {spend.relative_lock_blocks} blocks")
+        spends.append(Spend(Outpoint(spend.outpoint, 0), spend.relative_lock_blocks))
+    return Template(one.name, one.kind, tuple(spends), (), frozenset(), locks.height_lock_time(one.lock_time))
 
 
 # -- keys, scripts, outputs --------------------------------------------------------------------------------------------

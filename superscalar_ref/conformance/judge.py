@@ -38,6 +38,10 @@ class Verdict(StrEnum):
     """The adapter broke the protocol."""
 
 
+DECIDERS = ("client", "lsp")
+"""Roles of layer L3 that are asked what they publish; a tower is played by its table."""
+
+
 @dataclass(frozen=True)
 class Profile:
     """What an adapter says of itself."""
@@ -51,11 +55,13 @@ class Profile:
 
     def declares(self, test: Mapping[str, Any]) -> bool:
         """Whether a test is within what it declares."""
-        if any("restart" in step for step in test.get("steps", ())) and "restart" not in self.capabilities:
+        moments = (*test.get("steps", ()), *test.get("story", {}).get("troubles", ()))
+        if any("restart" in moment for moment in moments) and "restart" not in self.capabilities:
             return False
         if ANYTHING not in self.profiles and test["profile"] not in self.profiles:
             return False
-        return "fn" not in test or self.functions is None or test["fn"] in self.functions
+        asked = test.get("fn") or ("strategy.decide" if test.get("role") in DECIDERS else "")
+        return not asked or self.functions is None or asked in self.functions
 
 
 @dataclass(frozen=True)
@@ -75,7 +81,9 @@ class Result:
     """Requests and replies, of a test that did not pass."""
 
 
-class _Failed(Exception):
+class Failed(Exception):
+    """A test is not passed: how, as a stable code, and in words."""
+
     def __init__(self, code: str, detail: str) -> None:
         self.code = code
         self.detail = detail
@@ -110,7 +118,7 @@ def _names(value: object) -> list[str]:
     return value
 
 
-class _Talk:
+class Talk:
     """One test's talk with a runner: remembers what was said."""
 
     def __init__(self, runner: Runner) -> None:
@@ -119,6 +127,7 @@ class _Talk:
         self.fields = 0
 
     def ask(self, command: str, **fields: Any) -> dict[str, Any]:
+        """The reply to a command. Raises Failed, and Fault."""
         request = {"cmd": command, **fields}
         try:
             reply = self._runner.ask(command, **fields)
@@ -129,23 +138,27 @@ class _Talk:
         if "unsupported" in reply:
             raise _Unsupported
         if "error" in reply:
-            raise _Failed("ERROR", str(reply["error"].get("detail", "error without detail")))
+            raise Failed("ERROR", str(reply["error"].get("detail", "error without detail")))
         return reply
 
 
 def judge(runner: Runner, profile: Profile, test: Mapping[str, Any]) -> Result:
     """Run one test. Never raises: a fault of the adapter is a verdict."""
-    talk = _Talk(runner)
+    talk = Talk(runner)
     if not profile.declares(test):
         return _result(test, Verdict.SKIPPED, talk, detail="outside of what the adapter declares")
     try:
         if "fn" in test:
             _function(talk, test)
+        elif "story" in test:
+            from superscalar_ref.conformance.outcomes import play  # noqa: PLC0415 - Core's code takes 170 ms to load
+
+            play(talk, test)
         else:
             _transcript(talk, profile, test)
     except _Unsupported:
         return _result(test, _severity(test), talk, "UNSUPPORTED", "within a declared profile")
-    except _Failed as failed:
+    except Failed as failed:
         return _result(test, _severity(test), talk, failed.code, failed.detail)
     except Fault as fault:
         return _result(test, Verdict.ERROR, talk, fault.code, fault.detail)
@@ -156,34 +169,34 @@ def _severity(test: Mapping[str, Any]) -> Verdict:
     return {"SHOULD": Verdict.NON_STRICT, "MAY": Verdict.INFORMATIONAL}.get(str(test["level"]), Verdict.FAIL)
 
 
-def _result(test: Mapping[str, Any], verdict: Verdict, talk: _Talk, code: str = "", detail: str = "") -> Result:
+def _result(test: Mapping[str, Any], verdict: Verdict, talk: Talk, code: str = "", detail: str = "") -> Result:
     trace = () if verdict in (Verdict.PASS, Verdict.SKIPPED) else tuple(talk.trace)
     return Result(
         test["id"], verdict, test["level"], tuple(test["rules"]), test["profile"], code, detail, talk.fields, trace
     )
 
 
-def _function(talk: _Talk, test: Mapping[str, Any]) -> None:
+def _function(talk: Talk, test: Mapping[str, Any]) -> None:
     reply = talk.ask("eval", fn=test["fn"], args=test["args"])
     expect = test["expect"]
     if "reject" in expect:
         _same_refusal(reply, expect["reject"])
         return
     if "reject" in reply:
-        raise _Failed("REFUSED", f"refuses with {reply['reject'].get('code')}")
+        raise Failed("REFUSED", f"refuses with {reply['reject'].get('code')}")
     for key, value in expect["ok"].items():
         if reply["ok"].get(key) != value or type(reply["ok"].get(key)) is not type(value):
-            raise _Failed("WRONG_RESULT", f"'{key}' is {reply['ok'].get(key)!r} instead of {value!r}")
+            raise Failed("WRONG_RESULT", f"'{key}' is {reply['ok'].get(key)!r} instead of {value!r}")
 
 
 def _same_refusal(reply: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
     if "ok" in reply:
-        raise _Failed("NOT_REFUSED", f"is taken; it is to be refused with {expected['code']}")
+        raise Failed("NOT_REFUSED", f"is taken; it is to be refused with {expected['code']}")
     if reply["reject"].get("code") != expected["code"]:
-        raise _Failed("WRONG_CODE", f"refuses with {reply['reject'].get('code')!r} instead of {expected['code']}")
+        raise Failed("WRONG_CODE", f"refuses with {reply['reject'].get('code')!r} instead of {expected['code']}")
 
 
-def _transcript(talk: _Talk, profile: Profile, test: Mapping[str, Any]) -> None:
+def _transcript(talk: Talk, profile: Profile, test: Mapping[str, Any]) -> None:
     node = test["node"]
     state: dict[str, Any] = dict(node["state"])
     talk.ask("new", node="n1", machine=node["machine"], state=state)
@@ -203,18 +216,18 @@ def _transcript(talk: _Talk, profile: Profile, test: Mapping[str, Any]) -> None:
         if "reject" in expect:
             try:
                 _same_refusal(reply, expect["reject"])
-            except _Failed as failed:
-                raise _Failed(failed.code, f"{place}: {failed.detail}") from None
+            except Failed as failed:
+                raise Failed(failed.code, f"{place}: {failed.detail}") from None
             _same_state(talk, reply.get("state"), state, place, "STATE_CHANGED")
             continue
         if "reject" in reply:
-            raise _Failed("REFUSED", f"{place}: refuses '{step['event']['name']}' with {reply['reject'].get('code')}")
+            raise Failed("REFUSED", f"{place}: refuses '{step['event']['name']}' with {reply['reject'].get('code')}")
         state.update(expect["state"])
         _same_state(talk, reply["ok"].get("state"), state, place, "WRONG_STATE")
         _same_effects(profile, reply["ok"].get("effects"), expect["effects"], place)
 
 
-def _same_state(talk: _Talk, shown: object, expected: Mapping[str, Any], place: str, code: str) -> None:
+def _same_state(talk: Talk, shown: object, expected: Mapping[str, Any], place: str, code: str) -> None:
     if not isinstance(shown, dict) or "status" not in shown:
         raise Fault("BAD_REPLY", f"{place}: the reply shows no state with a status")
     for key, value in shown.items():
@@ -222,7 +235,7 @@ def _same_state(talk: _Talk, shown: object, expected: Mapping[str, Any], place: 
             continue
         talk.fields += 1
         if value != expected[key]:
-            raise _Failed(code, f"{place}: '{key}' is {value!r} instead of {expected[key]!r}")
+            raise Failed(code, f"{place}: '{key}' is {value!r} instead of {expected[key]!r}")
 
 
 def _same_effects(profile: Profile, shown: object, expected: list[Mapping[str, Any]], place: str) -> None:
@@ -235,11 +248,11 @@ def _same_effects(profile: Profile, shown: object, expected: list[Mapping[str, A
     )
     for number, (want, got) in enumerate(zip(wanted, given, strict=False), start=1):
         if any(got.get(key) != value for key, value in want.items()):
-            raise _Failed("WRONG_EFFECTS", f"{place}: effect {number} is {_words(got)} instead of {_words(want)}")
+            raise Failed("WRONG_EFFECTS", f"{place}: effect {number} is {_words(got)} instead of {_words(want)}")
     if len(wanted) != len(given):
         more = wanted[len(given)] if len(wanted) > len(given) else given[len(wanted)]
         what = "lacks" if len(wanted) > len(given) else "has one too many:"
-        raise _Failed("WRONG_EFFECTS", f"{place}: {what} {_words(more)}")
+        raise Failed("WRONG_EFFECTS", f"{place}: {what} {_words(more)}")
 
 
 def _words(effect: Mapping[str, Any]) -> str:

@@ -6,12 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from superscalar_ref.conformance.adapter import TableAdapter
-from superscalar_ref.conformance.judge import Verdict, greet, judge
+from superscalar_ref.conformance.functions import Rejected, ViewForm, decided
+from superscalar_ref.conformance.judge import DECIDERS, Verdict, greet, judge
 from superscalar_ref.conformance.mutants import mutants
 from superscalar_ref.conformance.plain import plain
 from superscalar_ref.conformance.runner import LocalRunner
 from superscalar_ref.machine.step import BoundMachine
+from superscalar_ref.protocol.strategy import load_strategy
 from superscalar_ref.spec.survivors import load_argued, reason_of
 
 
@@ -72,6 +76,22 @@ class RefusesNothing(TableAdapter):
         return {"ok": {"state": reply["state"], "effects": []}} if "reject" in reply else reply
 
 
+class WithoutRule(TableAdapter):
+    """It lacks one rule of the strategy."""
+
+    def __init__(self, machines: Mapping[str, BoundMachine[Any]], rule: str) -> None:
+        super().__init__(machines, f"without {rule}")
+        self._strategy = load_strategy().without(rule)
+
+    def _eval(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        if request["fn"] != "strategy.decide":
+            return super()._eval(request)
+        try:
+            return {"ok": decided(msgspec.convert(request["args"], ViewForm), self._strategy)}
+        except Rejected as rejected:
+            return {"reject": {"code": rejected.code}}
+
+
 HABITS: tuple[type[TableAdapter], ...] = (
     KeepsEverything,
     StoresNothing,
@@ -97,10 +117,16 @@ class Caught:
 def unmask(machines: Mapping[str, BoundMachine[Any]], tests: Sequence[Mapping[str, Any]]) -> Iterator[Caught]:
     """Run every liar until a vector rejects it. Vectors that name its row come first. Raises SpecError."""
     argued = load_argued()
-    transcripts = [test for test in tests if "fn" not in test]
+    transcripts = [test for test in tests if "steps" in test]
     for habit in HABITS if transcripts else ():
         says = " ".join((habit.__doc__ or "").split())
         yield Caught(habit.__name__, says, _rejecting(habit(machines, habit.__name__), transcripts))
+    decisions = [test for test in tests if test.get("fn") == "strategy.decide" or test.get("role") in DECIDERS]
+    for rule in load_strategy().rules if decisions else ():
+        # An outcome that is lost says more than a decision that is another one.
+        ordered = sorted(decisions, key=lambda test: (rule.id not in test["rules"], "story" not in test))
+        by = _rejecting(WithoutRule(machines, rule.id), ordered)
+        yield Caught(f"{rule.id}/missing", f"without the rule: {rule.says}", by)
     for name, machine in machines.items():
         own = [test for test in transcripts if test["profile"] == name]
         if not own:

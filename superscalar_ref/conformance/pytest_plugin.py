@@ -23,7 +23,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options."""
     group = parser.getgroup("superscalar", "SuperScalar conformance")
     group.addoption("--superscalar-adapter", metavar="CMD", help="ask this program every vector, one test for each")
-    group.addoption("--superscalar-layer", action="append", choices=("L0", "L1"), help="only this layer")
+    group.addoption("--superscalar-layer", action="append", choices=("L0", "L1", "L3"), help="only this layer")
     group.addoption(
         "--superscalar-only", metavar="WORD", default="", help="only tests with WORD in the id, or its rule"
     )

@@ -146,15 +146,17 @@ function serialise(tx) {
   ]);
 }
 const txid = (bytes) => hex(sha256(sha256(bytes)).reverse());
-function parse(bytes) { // without witnesses
+function parse(bytes, complete = false) { // complete: with witnesses
   let at = 0;
   const take = (size) => { if (at + size > bytes.length) throw new Reject("BAD_TRANSACTION"); return bytes.subarray(at, (at += size)); };
   const whole = (size) => Number(big(Buffer.from(take(size)).reverse()));
   const count = () => { const first = whole(1); return first < 0xfd ? first : first === 0xfd ? whole(2) : whole(4); };
   const version = whole(4);
+  if (complete && hex(take(2)) !== "0001") throw new Reject("BAD_TRANSACTION");
   const inputs = Array.from({ length: count() }, () => { const id = hex(Buffer.from(take(32)).reverse()), vout = whole(4); take(count()); return { txid: id, vout, sequence: whole(4) }; });
   const outputs = Array.from({ length: count() }, () => { const amount_sat = whole(8); return { amount_sat, script_pubkey: hex(take(count())) }; });
-  const tx = { version, inputs, outputs, lock_time: whole(4) };
+  const witnesses = complete ? inputs.map(() => Array.from({ length: count() }, () => Buffer.from(take(count())))) : [];
+  const tx = { version, inputs, outputs, lock_time: whole(4), witnesses };
   if (at !== bytes.length || inputs.length === 0) throw new Reject("BAD_TRANSACTION");
   return tx;
 }
@@ -283,7 +285,7 @@ const FUNCTIONS = {
 const sorted = (value) => Array.isArray(value) ? value.map(sorted) : value && typeof value === "object" ? Object.fromEntries(Object.keys(value).sort().map((k) => [k, sorted(value[k])])) : value;
 const same = (a, b) => JSON.stringify(sorted(a)) === JSON.stringify(sorted(b));
 const agreed = {}, notComputed = {}, wrong = [];
-let transcripts = 0, planned = 0;
+let transcripts = 0, planned = 0, outcomes = 0;
 for (const name of readdirSync(process.argv[2]).filter((n) => n.endsWith(".json")).sort()) {
   const file = JSON.parse(readFileSync(join(process.argv[2], name), "utf8"));
   if (file.format !== "superscalar-vectors-1" || file.count !== file.tests.length) wrong.push(`${name}: not a whole file of vectors`);
@@ -291,6 +293,26 @@ for (const name of readdirSync(process.argv[2]).filter((n) => n.endsWith(".json"
     if (file.layer === "L1") {
       const well = test.node.state.status && test.steps.every((s) => s.given || (s.restart && s.expect.state.status) || (s.event.name && (s.expect.reject?.code || s.expect.state.status)));
       if (well) transcripts++; else wrong.push(`${test.id}: malformed`);
+      continue;
+    }
+    if (file.layer === "L3") { // a story: its transactions are what it says, and each spends another one or the coin
+      const made = new Set(test.story.transactions.map((one) => one.txid));
+      const coins = new Set(), named = [...test.story.held, ...test.story.others.map((one) => one.txid), ...test.expect.never];
+      const outputs = new Map();
+      for (const one of test.story.transactions) {
+        const tx = parse(octets(one.transaction), true), id = txid(serialise(tx));
+        const spends = tx.inputs.map((i) => ({ outpoint: `${i.txid}:${i.vout}`, relative_lock_blocks: i.sequence > 0xffff ? null : i.sequence }));
+        const height = tx.lock_time < 500000000 ? tx.lock_time : 0; // BOLT 3 hides a commitment's number in a time that is past
+        if (id !== one.txid || !same(spends, one.spends) || height !== one.lock_time) wrong.push(`${test.id}: ${one.name}`);
+        tx.outputs.forEach((output, n) => outputs.set(`${id}:${n}`, output));
+        for (const { outpoint } of spends) if (!outputs.has(outpoint)) coins.add(outpoint);
+        const spent = outputs.get(spends[0].outpoint) ?? test.story.coins[0], [signature, ...script] = tx.witnesses[0];
+        if (script.length) continue; // a lock path: Core's code runs its script
+        const key = octets(spent.script_pubkey).subarray(2);
+        if (!schnorr(key, octets(sighash(tx, [spent], 0, 0, null)), signature)) wrong.push(`${test.id}: ${one.name} is not signed`);
+      }
+      if (coins.size !== test.story.coins.length || !named.every((id) => made.has(id))) wrong.push(`${test.id}: not whole`);
+      outcomes++;
       continue;
     }
     if (test.fn === "plan.transactions") { // the tree itself is not grown here: its txids and what hangs on what are
@@ -311,5 +333,5 @@ for (const name of readdirSync(process.argv[2]).filter((n) => n.endsWith(".json"
     else wrong.push(`${test.id}: ${JSON.stringify(answer)} instead of ${JSON.stringify(test.expect)}`);
   }
 }
-console.log(JSON.stringify({ agreed, not_computed: notComputed, transcripts, planned, wrong }));
+console.log(JSON.stringify({ agreed, not_computed: notComputed, transcripts, planned, outcomes, wrong }));
 process.exitCode = wrong.length ? 1 : 0;
