@@ -9,13 +9,14 @@ ARGS ?=
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help verify test lint bench fuzz mutate diagrams vectors check-generated clean
+.PHONY: help verify test lint report bench fuzz mutate diagrams vectors check-generated clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make verify           build, sign, fund, exit and attack a factory (EXAMPLE=FILE for another one); check all properties'
 	@echo 'make test             all tests; ARGS="-k word" for some'
 	@echo 'make lint             style, types, layers'
+	@echo 'make report           one HTML file for a reviewer: text, tables, verdicts, explorer: build/site/index.html'
 	@echo 'make bench            measurements, as ratios within one run'
 	@echo 'make fuzz             lives of factories for hours, until you stop it; what goes wrong is in build/fuzz/failures'
 	@echo 'make mutate           every single fault of the tables, and who notices it; stop it and go on as you like (hours)'
@@ -37,6 +38,11 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict
 	$(BIN)/lint-imports
+
+report: $(READY)
+	@mkdir -p build
+	$(BIN)/superscalar-ref conform --reference --json > build/conform-reference.json
+	$(BIN)/superscalar-ref report --conform build/conform-reference.json $(ARGS)
 
 bench: $(READY)
 	$(BIN)/python bench/run.py $(ARGS)

@@ -34,6 +34,7 @@ COMMANDS = {
     "vectors": "check files of test vectors against this implementation, or make our own",
     "conform": "ask another implementation every vector, and judge its answers",
     "chapters": "make what is generated in the text of the specification, or check that it is current",
+    "report": "one HTML file for a reviewer: text, tables, verdicts, and an explorer; needs no network",
     "trace": "each requirement with its code, tests and vectors; unknown and doubled ids",
 }
 

@@ -50,15 +50,7 @@ def render(result: VerifyResult, machines: Sequence[Machine]) -> str:
 
     Raises InputError (``R-SHAPE``) when the result describes no tree.
     """
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters["number"] = lambda value: f"{value:,}"
+    environment = templates(_TEMPLATES)
     environment.filters["days"] = days
     kinds = {(row.scenario, row.name): row.kind for row in result.transactions}
     span = max((exit_.blocks for exit_ in result.exits), default=0)
@@ -77,6 +69,20 @@ def render(result: VerifyResult, machines: Sequence[Machine]) -> str:
         css=Markup((_TEMPLATES / "page.css").read_text(encoding="utf-8")),
         version=__version__,
     )
+
+
+def templates(folder: Path) -> Environment:
+    """Return what makes pages of the templates in a folder: all that they show is escaped, nothing may be missing."""
+    environment = Environment(
+        loader=FileSystemLoader(folder),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["number"] = lambda value: f"{value:,}"
+    return environment
 
 
 def write(result: VerifyResult, machines: Sequence[Machine], path: Path) -> None:
