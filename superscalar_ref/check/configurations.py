@@ -27,7 +27,7 @@ from superscalar_ref.spec.source import read_document
 
 Values = dict[str, int | str]
 
-_PAYMENTS = ("exit_margin_blocks", "htlc_cutoff_blocks")
+_PAYMENTS = ("exit_margin_blocks", "forward_margin_blocks", "htlc_cutoff_blocks")
 """About payments in flight, which these games do not have: left open, and so are the constraints that name them."""
 _CHOICES = ("end_default", "alternates", "stock_lock")
 _LONG = 8

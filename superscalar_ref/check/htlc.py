@@ -1,4 +1,4 @@
-"""One payment between a client and the LSP that is not settled off chain, decided as a game, block by block.
+"""One payment that is not settled off chain, between a client and the LSP or passed on by it: a game, block by block.
 
 Whoever is to lose by it is the hero, the other side decides when everything else happens, within what it may take: when
 the hero looks, when the exit is over, when a commitment and a claim are in a block. Laws of this module:
@@ -6,7 +6,8 @@ the hero looks, when the exit is over, when a commitment and a claim are in a bl
 * The numbers are the tightest that the constraints allow; the accepted expiries are those of ``htlc_limits``, and the
   payer's are those that the channel's table offers.
 * A payee knows the preimage from the beginning; it begins its exit at a look of its choice. A payer begins at its first
-  look at which the payment has expired: until then it may still be settled.
+  look at which the payment has expired: until then it may still be settled. Who has passed it on begins sooner, so
+  that its timeout is due when it is out, and once more in the channel that pays it when it has found the preimage.
 * Of two conflicting transactions in one block, the other side's is mined.
 
 Heights are those of the tip when the payment is accepted, at 0, and after.
@@ -29,8 +30,8 @@ from superscalar_ref.spec.expression import names
 from superscalar_ref.spec.parameters import ParameterSet
 
 CLIENT, LSP = "A", "L"
-OUTLIVES, RETURNS = "P-HTLC-OUTLIVES-EXIT", "P-HTLC-RETURNS"
-PROPERTIES = (OUTLIVES, RETURNS)
+OUTLIVES, RETURNS, FORWARDED = "P-HTLC-OUTLIVES-EXIT", "P-HTLC-RETURNS", "P-HTLC-FORWARDED"
+PROPERTIES = (OUTLIVES, RETURNS, FORWARDED)
 """What is decided here."""
 WORLDS = (
     {"exit_budget_blocks": 4, "absence_blocks": 2, "exit_absence_blocks": 1, "lsp_absence_blocks": 1},
@@ -38,13 +39,28 @@ WORLDS = (
     {"exit_budget_blocks": 3, "absence_blocks": 3, "exit_absence_blocks": 2, "lsp_absence_blocks": 2},
 )
 """Blocks: the exit, and how long each is away."""
-TIGHT = ("to_self_delay_blocks", "exit_margin_blocks", "htlc_cutoff_blocks")
+TIGHT = ("to_self_delay_blocks", "exit_margin_blocks", "htlc_cutoff_blocks", "forward_margin_blocks")
 """Made as small as the constraints allow."""
 CONFIRMATION = 1
 SPARE = 2
 """Blocks by which the window of accepted expiries is wider than one."""
 _FARTHEST = 100
 HELD, EXITING, LEAF, CLOSED, WON, LOST = "held", "exiting", "leaf", "closed", "won", "lost"
+PASSED, OUT, OUT_LEAF, OUT_CLOSED, SHOWN = "passed on", "out", "out leaf", "out closed", "shown"
+IN, IN_LEAF, IN_CLOSED = "in", "in leaf", "in closed"
+"""Of a payment that was passed on: it goes out by one channel, and comes in by another when its preimage is shown."""
+
+
+@dataclass(frozen=True)
+class Ways:
+    """What a design does otherwise (``[options]`` of a variant)."""
+
+    scripts: str = "two-stage"
+    """one-stage: the delay is in the HTLC's own script, before the claim."""
+    expiry: str = "exit"
+    """delta: a payee accepts what leaves time for its claim alone, as if its channel were on the chain."""
+    forward: str = "early"
+    """late: who has passed a payment on begins its exit when that has expired."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +74,7 @@ class Rules:
     lsp_absence: int
     delay: int
     """``to_self_delay`` (blocks)."""
-    inside: bool
-    """Whether the delay is in the HTLC's own script, before the claim (one stage)."""
-    delta: bool
-    """Whether a payee accepts what leaves time for its claim alone, as if its channel were on the chain."""
+    ways: Ways
 
 
 @dataclass(frozen=True)
@@ -84,13 +97,12 @@ Move = tuple[str, Payment]
 def explore(
     channel: BoundMachine[Channel],
     parameters: ParameterSet,
-    scripts: str,
-    expiry: str,
+    ways: Ways,
     until: frozenset[str] = frozenset(),
     meter: Meter | None = None,
     less: str = "",
 ) -> Found:
-    """Play every payment that is accepted. ``scripts``: two-stage, or one-stage; ``expiry``: exit, or delta.
+    """Play every payment that is accepted.
 
     ``until``: stop when one of these is broken. ``meter`` counts. ``less``: a number that is a block smaller than the
     constraints allow, to see how exact they are. Raises ``SpecError`` when the constraints leave no
@@ -100,9 +112,9 @@ def explore(
     seen: dict[str, tuple[str, ...]] = {}
     states = edges = depth = 0
     for world in WORLDS:
-        rules = _rules(parameters, world, scripts, expiry, less)
-        for payment in (*_received(rules), *_offered(rules, channel)):
-            name = OUTLIVES if payment.hero == CLIENT else RETURNS
+        rules = _rules(parameters, world, ways, less)
+        for payment in (*_received(rules), *_offered(rules, channel), _forwarded(rules)):
+            name = FORWARDED if payment.stage == PASSED else OUTLIVES if payment.hero == CLIENT else RETURNS
             if until & broken.keys():
                 break
             game = _Game(rules)
@@ -163,10 +175,13 @@ def hero(way: tuple[str, ...]) -> str:
 def _begins(payment: Payment, rules: Rules) -> str:
     if payment.hero == CLIENT:
         return f"{CLIENT} accepts a payment that expires at {payment.expiry}, and knows its preimage; the tip is 0"
+    if payment.stage == PASSED:
+        comes = payment.expiry + rules.limits.forward_delta
+        return f"{LSP} passes a payment on that expires at {payment.expiry}; it came with {comes}; the tip is 0"
     return f"{LSP} offers a payment that expires at {payment.expiry}; the tip is 0, and the end is {rules.limits.end}"
 
 
-def _rules(parameters: ParameterSet, world: dict[str, int], scripts: str, expiry: str, less: str) -> Rules:
+def _rules(parameters: ParameterSet, world: dict[str, int], ways: Ways, less: str) -> Rules:
     values: dict[str, int] = {**world, "confirmation_blocks": CONFIRMATION}
     for name in TIGHT:
         known = values.keys() | {name}
@@ -181,21 +196,21 @@ def _rules(parameters: ParameterSet, world: dict[str, int], scripts: str, expiry
     exit_blocks, margin, cutoff = (
         values[n] for n in ("exit_budget_blocks", "exit_margin_blocks", "htlc_cutoff_blocks")
     )
-    limits = HtlcLimits(exit_blocks, margin, exit_blocks + margin + cutoff + SPARE, cutoff)
+    end = exit_blocks + margin + cutoff + SPARE
+    limits = HtlcLimits(exit_blocks, margin, end, cutoff, forward_margin_blocks=values["forward_margin_blocks"])
     return Rules(
         limits,
         values["absence_blocks"],
         values["exit_absence_blocks"],
         values["lsp_absence_blocks"],
         values["to_self_delay_blocks"],
-        scripts == "one-stage",
-        expiry == "delta",
+        ways,
     )
 
 
 def _received(rules: Rules) -> Iterator[Payment]:
     """Every payment that the client accepts."""
-    limits = replace(rules.limits, exit_blocks=0) if rules.delta else rules.limits
+    limits = replace(rules.limits, exit_blocks=0) if rules.ways.expiry == "delta" else rules.limits
     for expiry in range(1, rules.limits.end + 1):
         try:
             check_expiry(limits, 0, expiry)
@@ -215,6 +230,14 @@ def _offered(rules: Rules, machine: BoundMachine[Channel]) -> Iterator[Payment]:
         except Refused:
             continue
         yield Payment(LSP, expiry, height=expiry)
+
+
+def _forwarded(rules: Rules) -> Payment:
+    """A payment that was passed on, at the first look at which the LSP may begin its exit for it."""
+    expiry = rules.limits.earliest(0)
+    late = rules.ways.forward == "late"
+    begins = next(tip for tip in range(expiry + 1) if tip >= expiry or rules.limits.must_take_back(tip, expiry))
+    return Payment(LSP, expiry, PASSED, expiry if late else begins)
 
 
 @dataclass
@@ -251,7 +274,9 @@ class _Game:
     def moves(self, here: Payment) -> Iterator[Move]:
         """What may be next: the hero's choices at a look, else everything that the other side and time can do."""
         later = replace(here, height=here.height + 1, since=here.since + 1)
-        if here.stage == HELD:
+        if here.stage in (PASSED, OUT, OUT_LEAF, OUT_CLOSED, SHOWN, IN, IN_LEAF, IN_CLOSED):
+            yield from self._passed_on(here, later)
+        elif here.stage == HELD:
             yield from self._held(here, later)
         elif here.stage == EXITING:
             if here.since >= 1:
@@ -299,8 +324,43 @@ class _Game:
             says = f"block {here.height}: {LSP} takes the payment back by its timeout, and {CLIENT} knows the preimage"
             yield says, replace(here, stage=LOST)
             return
-        first = self.rules.delay if self.rules.inside else 1
+        first = self.rules.delay if self.rules.ways.scripts == "one-stage" else 1
         if here.since >= first:
             yield f"block {here.height}: {here.hero}'s claim is mined", replace(here, stage=WON)
         if here.since < first - 1 + self._away(here) + CONFIRMATION:
             yield "", later
+
+    def _passed_on(self, here: Payment, later: Payment) -> Iterator[Move]:
+        """Everything happens as late, or as soon, as the others want: the LSP has no choice but to go on."""
+        if here.stage == OUT_CLOSED:
+            yield from self._out_closed(here, later)
+            return
+        if here.stage == IN_CLOSED and here.height > here.expiry + self.rules.limits.forward_delta:
+            says = f"block {here.height}: the payer takes the payment back by its timeout"
+            yield f"{says}, and {LSP} has paid it on", replace(here, stage=LOST)
+            return
+        away, mined = self.rules.lsp_absence, self.rules.lsp_absence + CONFIRMATION
+        first, last, says, stage = {
+            PASSED: (0, away, f"{LSP} looks, and begins the exit of the channel that it went out by", OUT),
+            OUT: (1, self.rules.limits.exit_blocks, "that leaf is mined", OUT_LEAF),
+            OUT_LEAF: (1, mined, f"{LSP}'s commitment on it is mined", OUT_CLOSED),
+            SHOWN: (0, away, f"{LSP} finds the preimage, and begins the exit of the channel that it came in by", IN),
+            IN: (1, self.rules.limits.exit_blocks, "that leaf is mined", IN_LEAF),
+            IN_LEAF: (1, mined, f"{LSP}'s commitment on it is mined", IN_CLOSED),
+            IN_CLOSED: (1, mined, f"{LSP}'s claim is mined", WON),
+        }[here.stage]
+        if here.since >= first:
+            yield f"block {here.height}: {says}", replace(here, stage=stage, since=0)
+        if here.since < last:
+            yield "", later
+
+    def _out_closed(self, here: Payment, later: Payment) -> Iterator[Move]:
+        """The payee may claim as long as the LSP's timeout is not mined, and in the block in which it would be."""
+        says = f"block {here.height}: the payee claims with its preimage"
+        yield says, replace(here, stage=SHOWN, since=0)
+        if here.height < here.expiry:
+            yield "", replace(later, since=0)
+        elif here.since < self.rules.lsp_absence + CONFIRMATION:
+            yield "", later
+        else:
+            yield f"block {here.height}: {LSP}'s timeout is mined", replace(here, stage=WON)

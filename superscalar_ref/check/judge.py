@@ -340,7 +340,8 @@ def _searched(design: Design, search: str, wanted: set[str], quick: bool, meter:
     elif search == "payments":
         properties = PAYMENTS
         parameters, plot = design.specification.parameters, design.plot
-        found = htlc.explore(design.channel(), parameters, plot.htlc_scripts, plot.htlc_expiry, until, meter)
+        ways = htlc.Ways(plot.htlc_scripts, plot.htlc_expiry, plot.htlc_forward)
+        found = htlc.explore(design.channel(), parameters, ways, until, meter)
     elif search == "towers":
         properties = TOWERS
         found = towers.explore(tables.client, design.watchtower(), design.strategy, until, meter)

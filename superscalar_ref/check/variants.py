@@ -31,6 +31,7 @@ OPTIONS: dict[str, tuple[object, ...]] = {
     "amounts": ("msat", "sat", "early"),
     "htlc_scripts": ("two-stage", "one-stage"),
     "htlc_expiry": ("exit", "delta"),
+    "htlc_forward": ("early", "late"),
 }
 """What a variant may say under ``[options]``, beside its patches: the values of each; none: any text."""
 LOSSES = ("theft", "ransom")
@@ -113,6 +114,7 @@ def changed(design: Design, variant: Variant) -> tuple[Design, tuple[str, ...]]:
         amounts=str(options.get("amounts", "msat")),
         htlc_scripts=str(options.get("htlc_scripts", "two-stage")),
         htlc_expiry=str(options.get("htlc_expiry", "exit")),
+        htlc_forward=str(options.get("htlc_forward", "early")),
     )
     specification = apply_variant(design.specification, variant)
     before = design.specification.parameters

@@ -56,6 +56,8 @@ class Plot:
     """one-stage: the delay is in the HTLC's script, before the claim."""
     htlc_expiry: str = "exit"
     """delta: a payee asks for the time that its claim takes, not for its exit's."""
+    htlc_forward: str = "early"
+    """late: who has passed a payment on begins its exit when that has expired."""
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from superscalar_ref.protocol.channel import FINAL, Htlc
 from superscalar_ref.protocol.htlc_limits import check_forward
 
 _DOCUMENT = "forwards"
+_OFF_CHAIN = ("live", "quiescent", "moving", "closing")
 _ON_CHAIN = ("resolving", "breached", "swept", "penalised")
 
 
@@ -131,6 +132,22 @@ class Relay:
             out.outbox = before
         self._waiting.setdefault(out.terms.name, []).extend(outbox.messages)
         return None
+
+    def must_close(self) -> dict[str, str]:
+        """Channels that have to go to the chain now, and why: what was passed on there is not settled (R-HTLC-FORWARD).
+
+        Its payee may show the preimage until the LSP's timeout is mined; what pays the LSP must not expire before that.
+        """
+        found: dict[str, str] = {}
+        for forward in self.forwards.values():
+            out = self.channels[forward.route.channel]
+            mine = out.channel.htlc(out.name, forward.number)
+            if mine is None or mine.payment_hash in out.preimages or out.channel.status not in _OFF_CHAIN:
+                continue
+            settled = mine.removal and mine.removal_stage == FINAL
+            if not settled and out.limits.must_take_back(out.height, mine.expiry):
+                found[out.terms.name] = f"HTLC {mine.number}, which was passed on, expires too soon to wait any longer"
+        return found
 
     def flush(self) -> Mapping[str, Outbox]:
         """What each channel has to say because of another: after every message that any of them took."""

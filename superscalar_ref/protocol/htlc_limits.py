@@ -28,6 +28,8 @@ class HtlcLimits:
     """To confirm the commitment and then the claim, with a look before each."""
     look_blocks: int = 1
     """The party's next look at the chain comes at most so many blocks after this one: ``1 + absence_blocks``."""
+    forward_margin_blocks: int | None = None
+    """Kept free for a payment that is passed on (``forward_margin_blocks``); None: ``margin_blocks``."""
 
     def earliest(self, tip: int) -> int:
         """The earliest expiry (height) that is accepted at a tip: ``tip + exit + margin`` (R-EXIT-MARGIN)."""
@@ -48,14 +50,22 @@ class HtlcLimits:
         """
         return tip + self.look_blocks > self.exit_by(expiry)
 
+    def must_take_back(self, tip: int, expiry: int) -> bool:
+        """Whether a forwarder must begin its exit for what it has passed on here: the timeout is due when it is out.
+
+        ``tip`` and ``expiry`` are heights; the payee had to begin before that (R-EXIT-MARGIN, L-HTLC-FORWARD).
+        """
+        return tip >= expiry - self.exit_blocks
+
     @property
     def forward_delta(self) -> int:
-        """How much later a forwarder's incoming HTLC expires than its outgoing one (blocks).
+        """How much later a forwarder's incoming HTLC expires, in this channel, than its outgoing one (blocks).
 
-        The preimage may come on chain in the last block before the outgoing expiry; the forwarder must then exit and
-        claim in the channel that pays it (BOLT 2 'cltv_expiry_delta Selection').
+        The preimage may come on chain in the last block before the forwarder's own timeout; it must then exit and claim
+        in the channel that pays it (R-HTLC-FORWARD, BOLT 2 'cltv_expiry_delta Selection').
         """
-        return self.exit_blocks + self.margin_blocks
+        margin = self.margin_blocks if self.forward_margin_blocks is None else self.forward_margin_blocks
+        return self.exit_blocks + margin
 
 
 def limits_from(parameters: Parameters, end: int, exit_blocks: int | None = None) -> HtlcLimits:
@@ -73,6 +83,7 @@ def limits_from(parameters: Parameters, end: int, exit_blocks: int | None = None
         parameters.number("htlc_cutoff_blocks"),
         2 * (parameters.number("exit_absence_blocks") + parameters.number("confirmation_blocks")),
         1 + parameters.number("absence_blocks"),
+        parameters.number("forward_margin_blocks"),
     )
 
 
@@ -101,4 +112,4 @@ def check_forward(limits: HtlcLimits, incoming_expiry: int, outgoing_expiry: int
     least = outgoing_expiry + limits.forward_delta
     if incoming_expiry < least:
         detail = f"incoming expiry {incoming_expiry} is too soon for an outgoing {outgoing_expiry}: {least} is accepted"
-        raise ProtocolError("R-EXIT-MARGIN", "DELTA_TOO_SMALL", detail)
+        raise ProtocolError("R-HTLC-FORWARD", "DELTA_TOO_SMALL", detail)

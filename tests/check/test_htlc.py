@@ -20,8 +20,8 @@ def design() -> Design:
     return Design(load_specification(), load_strategy(), load_configurations())
 
 
-def played(design: Design, scripts: str = "two-stage", expiry: str = "exit") -> Found:
-    return htlc.explore(design.channel(), design.specification.parameters, scripts, expiry)
+def played(design: Design) -> Found:
+    return htlc.explore(design.channel(), design.specification.parameters, htlc.Ways())
 
 
 def test_the_rules_hold_and_nothing_holds_for_want_of_cases(design: Design) -> None:
@@ -36,6 +36,7 @@ def test_the_rules_hold_and_nothing_holds_for_want_of_cases(design: Design) -> N
     [
         ("R-EXIT-MARGIN", htlc.OUTLIVES),
         ("R-HTLC-LATEST", htlc.RETURNS),
+        ("R-HTLC-FORWARD", htlc.FORWARDED),
         ("expiry_in_window", htlc.RETURNS),
     ],
 )
@@ -46,11 +47,16 @@ def test_each_rule_is_missed(design: Design, identity: str, breaks: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("short", "breaks"), [("exit_margin_blocks", htlc.OUTLIVES), ("htlc_cutoff_blocks", htlc.RETURNS)]
+    ("short", "breaks"),
+    [
+        ("exit_margin_blocks", htlc.OUTLIVES),
+        ("htlc_cutoff_blocks", htlc.RETURNS),
+        ("forward_margin_blocks", htlc.FORWARDED),
+    ],
 )
 def test_no_rule_asks_for_a_block_too_many(design: Design, short: str, breaks: str) -> None:
     """One block less than the constraints allow, and somebody loses: the game is as exact as they are."""
-    found = htlc.explore(design.channel(), design.specification.parameters, "two-stage", "exit", less=short)
+    found = htlc.explore(design.channel(), design.specification.parameters, htlc.Ways(), less=short)
     assert set(found.broken) == {breaks}
 
 
@@ -59,6 +65,8 @@ def test_no_rule_asks_for_a_block_too_many(design: Design, short: str, breaks: s
     [
         ("V-HTLC-ONE-STAGE", htlc.CLIENT, "block 12: L takes the payment back by its timeout"),
         ("V-HTLC-FINAL-DELTA", htlc.CLIENT, "block 8: L takes the payment back by its timeout"),
+        ("V-HTLC-FORWARD-LATE", htlc.LSP, "block 26: the payer takes the payment back by its timeout"),
+        ("V-HTLC-FORWARD-SHORT", htlc.LSP, "block 16: the payer takes the payment back by its timeout"),
         ("V-HTLC-DYING", htlc.LSP, "block 21: the alternate is mined"),
         ("V-CHANNEL-ROUNDED", htlc.LSP, "A counts 10 msat for itself and L has 12, of 20"),
         ("V-CHANNEL-EARLY", htlc.LSP, "A counts 10 msat for itself and L has 13, of 20"),

@@ -270,3 +270,44 @@ def test_a_payment_that_would_outlive_its_factory_is_given_back_by_whoever_it_is
     world.run()
     assert mine.channel.balance_msat == before and not mine.channel.htlcs and not theirs.channel.htlcs
     assert says in mine.reasons["0"]
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_what_was_passed_on_and_is_claimed_in_the_last_block_is_paid_by_the_payer_unless_the_lsp_began_late(
+    late: bool,
+) -> None:
+    """Payer and payee are one: bob claims in the block of the LSP's timeout, ann waits for hers (R-HTLC-FORWARD)."""
+    world = World.start()
+    (_, owed), (bob, owes) = world.sides["ann"], world.sides["bob"]
+    bob.answer = answer_with()
+    world.pay("ann", "bob", 1)
+    went, came = owes.channel.htlcs[0].expiry, owed.channel.htlcs[0].expiry
+    while owes.height < went if late else not world.relay.must_close():
+        world.ledger.advance(1)
+        owes.height = owed.height = world.ledger.height
+    if not late:
+        assert world.relay.must_close().keys() == {owes.terms.name}
+        assert owes.height == went - owes.limits.exit_blocks
+    chain = Chain(world.ledger)
+    for client, sides in world.sides.items():
+        for side in sides:
+            chain.watchers[f"{client}/{side.name}"] = ChannelWatcher(side, world.ledger)
+    world.exit("bob", world.scenes["bob"].lsp)
+    owes.force_close()
+    bob.answer = answer_with(1)
+    while not owes.preimages:
+        due = [one for _, one in chain.watchers["bob/L"].look()]
+        stolen = chain.watchers["bob/bob"].look() if world.ledger.height >= went else []
+        chain.mine([*(one for _, one in stolen), *due])
+        chain.watchers["bob/L"].look()
+    assert not world.relay.must_close(), "its payee is paid: it can wait for nothing any more"
+    owed.height = world.ledger.height
+    world.exit("ann", world.scenes["ann"].lsp)
+    owed.force_close()
+    for _ in range(60):
+        # The thief's come first in each block.
+        chain.round(["ann/ann", "bob/bob", "ann/L", "bob/L"])
+    assert (world.ledger.height > came) and owed.channel.status == owes.channel.status == "swept"
+    lost = 2 * INBOUND - world.paid(LSP)
+    # Of its fee of 1,001 msat nothing is left: each commitment rounds it down.
+    assert lost == (AMOUNT // 1000 + 1 if late else 0)

@@ -76,6 +76,19 @@ def test_the_expiry_that_a_refusal_names_is_accepted(
         check_expiry(limits, tip, named[0])
 
 
+def test_a_forwarder_begins_when_its_timeout_is_due_as_soon_as_it_is_out() -> None:
+    parameters = load_parameters().defaults()
+    limits = limits_from(parameters, 20_000)
+    tip = 1_000
+    expiry = limits.earliest(tip)
+    begins = expiry - limits.exit_blocks
+    assert not limits.must_take_back(begins - 1, expiry)
+    assert limits.must_take_back(begins, expiry)
+    # The payee that keeps its rules has looked, and begun, before that: it is never surprised.
+    assert begins >= tip + 1 + parameters.number("absence_blocks") + limits.claim_blocks
+    assert limits.forward_delta == limits.exit_blocks + parameters.number("forward_margin_blocks") == 1866 + 60
+
+
 @given(incoming=heights, outgoing=heights, exit_blocks=spans, margin=spans)
 def test_a_forwarder_is_told_the_incoming_expiry_that_is_enough(
     incoming: int, outgoing: int, exit_blocks: int, margin: int
