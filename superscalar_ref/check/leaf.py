@@ -9,6 +9,7 @@ from superscalar_ref.check.arena import Arena, payout
 from superscalar_ref.check.game import Policy, Solution, solve
 from superscalar_ref.check.grown import growths
 from superscalar_ref.check.meter import Meter
+from superscalar_ref.check.paid import PAID, PRICE, payments, prices
 from superscalar_ref.check.plain import aftermath
 from superscalar_ref.check.stock import CONFIGURATION, OLD, SALES, STOPS, UPDATED, Leaf, Stop
 from superscalar_ref.check.trace import Hands, Trace, mined
@@ -19,10 +20,10 @@ from superscalar_ref.protocol.blueprint import FUNDING
 from superscalar_ref.protocol.client import Client
 from superscalar_ref.protocol.stock import Stock
 from superscalar_ref.protocol.strategy import Strategy, View, decide
-from superscalar_ref.protocol.transaction import Outpoint
+from superscalar_ref.protocol.transaction import Kind, Outpoint
 from superscalar_ref.spec.parameters import ParameterSet
 
-PROPERTIES = (SALES, STOPS, OLD, UPDATED)
+PROPERTIES = (SALES, STOPS, OLD, UPDATED, PAID, PRICE)
 """What is decided here."""
 
 
@@ -37,6 +38,8 @@ def stops_of(
         yield few, stop
     for stop in more.updates():
         yield more, stop
+    for stop in (*prices(few), *payments(few)):
+        yield few, stop
 
 
 def judge_leaf(
@@ -120,13 +123,14 @@ def _hands(stop: Stop, game: Arena) -> Hands:
 
 
 def _policy(strategy: Strategy, stop: Stop, game: Arena) -> Policy:
-    """The prescribed strategy as a policy of ``game``."""
+    """The prescribed strategy as a policy of ``game``; a party makes its own penalties at once (channel.toml)."""
     holds = {name: stop.catalog[name] for name in sorted(game.hero_holds)}
+    penalties = {name: template for name, template in holds.items() if template.kind is Kind.PENALTY}
     role = "lsp" if game.hero == LSP else "client"
 
     def follow(unspent: Mapping[Outpoint, int], next_height: int, pending: frozenset[str]) -> tuple[str, ...]:
         root = Outpoint(FUNDING, 0)
         view = View(role, root, holds, unspent, next_height, game.idle_until, pending, game.affordable)
-        return decide(strategy, view)
+        return (*decide(strategy, replace(view, role="tower", held=penalties)), *decide(strategy, view))
 
     return follow

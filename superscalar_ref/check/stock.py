@@ -13,7 +13,7 @@ Laws of this module:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from superscalar_ref.check.arena import Arena, affordable
@@ -85,6 +85,19 @@ class Stop:
     """The height from which on a party begins, when that is later than its own deadline at first."""
 
 
+def penalties(commitments: Iterable[Template]) -> dict[str, Template]:
+    """What the other side takes of these commitments by the revocation key, once their holders have revoked them."""
+    made: dict[str, Template] = {}
+    for commitment in commitments:
+        for index, output in enumerate(commitment.outputs):
+            if output.role is Role.DELAYED:
+                (other,) = output.signers
+                paid = Output(Role.WALLET, output.amount, output.signers, owner=other)
+                name = f"penalty:{commitment.name}"
+                made[name] = Template(name, Kind.PENALTY, (Spend(commitment.outpoint(index)),), (paid,), output.signers)
+    return made
+
+
 class Leaf:
     """The leaf's terms, its versions, and the stock's table."""
 
@@ -131,7 +144,7 @@ class Leaf:
         sides = {"A": self.side("A"), "B": self.side("B"), LSP: self.side(LSP)}
         for buyer, sold in (("A", amount), ("B", 2)):
             sale, new = self.sell(catalog, chain, buyer, sold)
-            taken = self._agree(catalog, chain, sale, sides, sold)
+            taken = self.agree(catalog, chain, sale, sides, sold)
             if taken is None:
                 return
             sides = taken
@@ -243,8 +256,10 @@ class Leaf:
         """One party's view of the shared stock, unsold."""
         return Stock("unsold", me, LSP, frozenset({"A", "B"}), STOCK, str(self.base), 1, self.state)
 
-    def event(self, name: str, by: str, catalog: Mapping[str, Template], chain: list[Sale], sale: Sale) -> Event:
-        """What a sale tells its signers, under any name: every field that some row asks for."""
+    def event(
+        self, name: str, by: str, catalog: Mapping[str, Template], chain: list[Sale], sale: Sale, price: int = 0
+    ) -> Event:
+        """What a sale for ``price`` (units) tells its signers, under any name: every field that some row asks for."""
         spent = catalog.get(sale.outpoint.transaction)
         left = (spent.outputs[sale.outpoint.index].amount if spent else STOCK) - sale.channel.capacity
         path = self.version(0).path("A")
@@ -252,9 +267,9 @@ class Leaf:
         kit = frozenset({sale.link})
         return Event.of(
             name, by, label=sale.link, link=sale.link, message=sale.link, digest=sale.link, outpoint=str(sale.outpoint),
-            buyer=sale.channel.client, capacity=sale.channel.capacity, given=sale.channel.to_client, price=0, cost=0,
-            cover=room, left=left, tip=str(Outpoint(sale.link, 1)), kit=kit, to_sign=kit, life="active", newest=True,
-            height=0, dying_at=1, online=frozenset({"A", "B"}), exit_blocks=1, ceiling=1, end=1, attempt=1,
+            buyer=sale.channel.client, capacity=sale.channel.capacity, given=sale.channel.to_client, price=price,
+            cost=0, cover=room, left=left, tip=str(Outpoint(sale.link, 1)), kit=kit, to_sign=kit, life="active",
+            newest=True, height=0, dying_at=1, online=frozenset({"A", "B"}), exit_blocks=1, ceiling=1, end=1, attempt=1,
             most=0,
         )  # fmt: skip
 
@@ -268,7 +283,7 @@ class Leaf:
         except Refused:
             return None
 
-    def _agree(
+    def agree(
         self, catalog: Mapping[str, Template], chain: list[Sale], sale: Sale, sides: Mapping[str, Stock], amount: int
     ) -> dict[str, Stock] | None:
         """Everybody's view after the sale is complete; None when somebody's table refuses it."""
@@ -349,8 +364,8 @@ class Leaf:
     def _stops(self, hero: str, balances: tuple[int, ...]) -> Iterator[Stop]:
         """An update of the leaf that gives ``hero`` more, stopped after each step of its ceremony."""
         old, new = (self.version(index, balances[index], LITTLE) for index in (0, 1))
-        poison, penalties = self._poison(old), self._penalties(old)
-        newest = self._poison(new) if self.plot.poison in SECRETS else {}
+        poison, penalties = self.poison(old), self._penalties(old)
+        newest = self.poison(new) if self.plot.poison in SECRETS else {}
         catalog = {**old.templates, **new.templates, **poison, **newest, **penalties}
         # Nobody signs a state before it holds all that hangs on it (D-4): the state alone can be kept back.
         state = frozenset(
@@ -379,7 +394,7 @@ class Leaf:
         for number, owed in ((0, side), (3, stock)):
             yield frozenset().union(*(self.below(catalog, Outpoint(name, number)) for name in states)), owed
 
-    def _poison(self, old: Blueprint) -> dict[str, Template]:
+    def poison(self, old: Blueprint) -> dict[str, Template]:
         """The poison of a version's outputs, of those that the design poisons."""
         state = old.templates[old.path("A")[-1]]
         roles = {"none": set(), "stock": {Role.STOCK}}.get(self.plot.poison, {Role.STOCK, Role.CHANNEL})
@@ -390,16 +405,8 @@ class Leaf:
         """What a client takes of the LSP's old commitment once that is revoked (D-15)."""
         if channels_left(self.plot.poison):
             return {}
-        made: dict[str, Template] = {}
-        for commitment in old.templates.values():
-            for index, output in enumerate(commitment.outputs):
-                if output.role is Role.DELAYED and commitment.holder == LSP:
-                    (client,) = output.signers
-                    paid = Output(Role.WALLET, output.amount, frozenset({client}), owner=client)
-                    name = f"penalty:{commitment.name}"
-                    spend = Spend(commitment.outpoint(index))
-                    made[name] = Template(name, Kind.PENALTY, (spend,), (paid,), frozenset({client}))
-        return made
+        lsps = (t for t in old.templates.values() if t.kind is Kind.COMMITMENT and t.holder == LSP)
+        return penalties(lsps)
 
     def _restarted(self, balances: tuple[int, ...]) -> Iterator[Stop]:
         """Three versions: the third at the next index, or at index 0 again on the same output (Q-DW-1)."""

@@ -52,6 +52,12 @@ class Plot:
     amounts: str = "msat"
     """sat: each side of a channel counts what its commitments pay, in whole sat. early: a payee counts a payment with
     its preimage."""
+    revoked: str = "every"
+    """Whose old commitments are revoked (D-14): every one, client's or lsp's only, or not those of a left outpoint."""
+    moving: str = "every"
+    """For which outpoints a payment is signed while a leaf is replaced (D-15). first: the old one, until it is left."""
+    handover: str = "paid"
+    """When the buyer may spend what it bought (D-8). first: before it has paid."""
     htlc_scripts: str = "two-stage"
     """one-stage: the delay is in the HTLC's script, before the claim."""
     htlc_expiry: str = "exit"

@@ -23,7 +23,8 @@ from superscalar_ref.protocol.shape import Shape, grow
 from superscalar_ref.protocol.transaction import Kind, Outpoint, Role, Template
 from superscalar_ref.realise.book import Book, CoinOutput, PartyKeys
 from superscalar_ref.realise.build import sign_one
-from superscalar_ref.realise.channel import ChannelSecrets, derive_secret
+from superscalar_ref.realise.channel import ChannelSecrets, derive_secret, revocation_secret
+from superscalar_ref.realise.claim import Claim, revoked, unsigned
 from superscalar_ref.realise.tree import Realised, realise_one
 from superscalar_ref.signing.keys import SecretKey
 from superscalar_ref.signing.nonces import SeededRandomness
@@ -56,6 +57,7 @@ class Cast:
         self._points = {
             name: secret(f"{name}/point").public for name, t in templates.items() if t.kind is Kind.COMMITMENT
         }
+        self._claims: dict[str, Claim] = {}
         self._randomness = SeededRandomness("superscalar replay")
 
     @cached_property
@@ -84,7 +86,8 @@ class Cast:
         known: dict[str, Realised] = {}
         names: dict[str, str] = {}
         for name, template in self.templates.items():
-            known[name] = realise_one(template, book, known, terms)
+            penalty = template.kind is Kind.PENALTY
+            known[name] = self._penalty(template, known) if penalty else realise_one(template, book, known, terms)
             same = names.setdefault(known[name].txid, name)
             if same != name:
                 raise InputError(f"transaction '{name}'", f"is the same as '{same}'", "trace")
@@ -96,6 +99,8 @@ class Cast:
         if template.kind is Kind.FUNDING:
             (owner,) = template.signers
             return realised.signed(secret(f"{owner}/wallet").sign_taproot(realised.sighash, None, self._randomness))
+        if template.kind is Kind.PENALTY:
+            return self._penalise(realised)
         if realised.opening is None:
             return sign_one(realised, self.keys, self._randomness)
         return realised.signed(self._alone(template).sign(realised.sighash, self._randomness))
@@ -118,16 +123,38 @@ class Cast:
         """The transaction of several signers with the signature of one of them: what it can do without the others."""
         return realised.signed(self.keys[party].sign(realised.sighash, self._randomness))
 
+    def _penalty(self, template: Template, known: Mapping[str, Realised]) -> Realised:
+        """A revoked commitment's delayed output, to the other side (BOLT 5)."""
+        (spend,), (output,) = template.spends, template.outputs
+        parent = known[spend.outpoint.transaction]
+        assert parent.commitment is not None
+        claim = revoked(parent.commitment, parent.places[spend.outpoint.index])
+        self._claims[template.name] = claim
+        transaction = unsigned([claim], [TxOutput(output.amount, wallet_script(output.owner))])
+        return Realised(
+            template, transaction, (claim.spent,), (0,), taproot_sighash(transaction, 0, (claim.spent,)), None
+        )
+
+    def _penalise(self, realised: Realised) -> Transaction:
+        """A penalty with its signature, by the secret that the holder of the commitment has revealed (BOLT 3)."""
+        (owner,) = realised.template.signers
+        parent = self.templates[realised.template.spends[0].outpoint.transaction]
+        basepoint = self._secrets_of(parent, owner).revocation_basepoint
+        key = revocation_secret(basepoint, secret(f"{parent.name}/point"))
+        return realised.signed(self._claims[realised.template.name].sign(realised.sighash, key, self._randomness))
+
+    def _secrets_of(self, commitment: Template, party: str) -> ChannelSecrets:
+        """A side's secrets in the channel that a commitment closes."""
+        channel = commitment.spends[0].outpoint
+        return self._channels[self.templates[channel.transaction].outputs[channel.index].owner, party]
+
     def _alone(self, template: Template) -> SecretKey:
         """The key of a lock path: its owner's factory key, or the delayed key of a commitment's holder."""
         (owner,) = template.signers
         parent = self.templates[template.spends[0].outpoint.transaction]
         if parent.kind is not Kind.COMMITMENT:
             return self.keys[owner]
-        channel = parent.spends[0].outpoint
-        client = self.templates[channel.transaction].outputs[channel.index].owner
-        basepoint = self._channels[client, owner].delayed_payment_basepoint
-        return derive_secret(basepoint, self._points[parent.name])
+        return derive_secret(self._secrets_of(parent, owner).delayed_payment_basepoint, self._points[parent.name])
 
 
 def coin_output(txid: str, index: int, amount: int, script: bytes) -> CoinOutput:

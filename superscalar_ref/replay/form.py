@@ -342,7 +342,7 @@ def _check_signers(template: Template, spend: Spend, source: Output) -> None:
     if spend.by_lock_path:
         if source.lock_path is None or template.signers != {source.lock_path.owner}:
             raise _Fault(f"'{name}' spends by a lock path that is not its signer's")
-    elif template.signers != source.signers or source.role is Role.DELAYED:
+    elif template.signers != source.signers or (source.role is Role.DELAYED) != (template.kind is Kind.PENALTY):
         raise _Fault(f"the signers of '{name}' are not those of the output that it spends")
 
 
