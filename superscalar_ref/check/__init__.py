@@ -9,6 +9,8 @@ How a verdict comes about, from the inside out:
   ``ceremony_loss`` says what a broken one comes to on the chain. ``lives`` searches the lives of a client and an LSP,
   with a crash between any two effects; ``network`` the ceremonies of honest parties (``mail``) whose messages are lost,
   doubled and late. ``htlc`` plays one payment that goes by the chain, against the limits on its expiry.
+* ``stock`` and ``paid`` are one leaf that is sold from, updated, poisoned and paid through; ``leaf`` plays each of
+  its stops as a game.
 * ``configurations`` and ``world`` are the small factories: every lock as tight as the constraints allow.
 * ``judge`` decides the properties, ``variants`` the wrong designs, ``reasons`` takes single rules away, ``trace`` tells
   each loss.
