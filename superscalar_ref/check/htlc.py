@@ -137,7 +137,7 @@ def follow(parameters: ParameterSet, told: Sequence[str]) -> tuple[Rules | None,
     """
     most = 0
     for world, scripts in product(WORLDS, ("two-stage", "one-stage")):
-        rules = _rules(parameters, world, scripts, "exit", "")
+        rules = _rules(parameters, world, Ways(scripts), "")
         for expiry in range(1, rules.limits.end + 1):
             for payment in (Payment(CLIENT, expiry, since=-1), Payment(LSP, expiry, height=expiry)):
                 if not told or _begins(payment, rules) != told[0]:

@@ -26,7 +26,7 @@ from superscalar_ref.bitcoin.taproot import ScriptTree
 from superscalar_ref.bitcoin.transaction import Transaction, TxInput, TxOutput, build, with_witness
 from superscalar_ref.chain.interface import TxOut
 from superscalar_ref.chain.kernel import COINBASE_MATURITY, KernelLedger
-from superscalar_ref.check.htlc import CLIENT, LSP, Rules, follow
+from superscalar_ref.check.htlc import CLIENT, FORWARDED, LSP, Rules, follow
 from superscalar_ref.errors import InputError
 from superscalar_ref.realise import claim as claims
 from superscalar_ref.realise.channel import ChannelSecrets, derive_secret
@@ -73,6 +73,7 @@ class _Play:
     def __init__(self, script: Script, rules: Rules, blocks: int) -> None:
         self.script = script
         self.rules = rules
+        self.inside = rules.ways.scripts == "one-stage"
         self.outcome = Outcome()
         self.randomness = SeededRandomness("superscalar replay payment")
         self.keys = {name: secret(f"{name}/factory") for name in (CLIENT, LSP)}
@@ -127,7 +128,7 @@ class _Play:
         sequence = relative_lock_sequence(self.lock) if self.lock > 0 else NO_RELATIVE_LOCK
         leaf = self._together(self.coin, build(3, [TxInput(kickoff.txid, 0, sequence)], [self.coin]))
         self.expiry = self.scale.height(int(self.places["begins"]["expiry"]))
-        if self.rules.inside:
+        if self.inside:
             return self._one_stage(kickoff, leaf)
         commitment, vout = self._commitment(leaf)
         signed = self._together(self.coin, commitment.transaction)
@@ -242,7 +243,7 @@ class _Play:
         name, theirs, mine = kind, self.made.theirs, self.made.mine
         before, first = "one block before its lock:", "the first block in which its lock lets it:"
         probes = [(theirs.lock_time, before, name, theirs, False), (theirs.lock_time + 1, first, name, theirs, True)]
-        if self.rules.inside:
+        if self.inside:
             ready = self._at("commitment") + self.rules.delay * self.scale.blocks
             probes += [(ready - 1, before, "claim", mine, False), (ready, first, "claim", mine, True)]
         elif kind == "timeout":
@@ -292,6 +293,8 @@ def play(script: Script, parameters: ParameterSet, blocks: int) -> Outcome:
 
     What goes as no game of payments goes is a disagreement; a payment that is lost off chain cannot be replayed.
     """
+    if script.broken == FORWARDED:
+        return Outcome(cannot="a payment that is passed on goes by two channels: one is played here")
     lines = told(script)
     rules, agreed = follow(parameters, lines)
     if rules is None:
