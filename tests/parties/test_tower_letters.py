@@ -353,3 +353,62 @@ def test_a_file_that_is_no_store_is_one_line(tmp_path: Path) -> None:
     assert (answers, code) == ([], 2)
     assert len(complaints) == 1
     assert "cannot be opened" in complaints[0]
+
+
+def test_the_process_survives_a_kill_a_reorg_and_blocks_that_come_late(tmp_path: Path) -> None:
+    """Each life of the process ends by SIGKILL in the middle of its work; what it has said, it has kept."""
+    here = OnChain.start(1, ONE)
+    path, ledger = tmp_path / "tower.sqlite", here.ledger
+    state = here.play.lsp.factory.realised["state:r@0"].txid
+    begin = ledger.height
+
+    def blocks(first: int) -> list[str]:
+        raw = ledger.raw_blocks()[first - 1 :]
+        return [json.dumps({"from": "chain", **json.loads(one)}) for one in blocks_of(raw, first=first)]
+
+    def live(lines: list[str]) -> list[dict[str, object]]:
+        """Until it has answered a question about its health, which comes last; then it is killed."""
+        with subprocess.Popen(
+            [sys.executable, "-m", "superscalar_ref.cli", "tower", "--db", str(path), "--depth", "3"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parents[2],
+        ) as process:
+            assert process.stdin is not None and process.stdout is not None
+            process.stdin.write("\n".join([*lines, line("c0", t.AskHealth())]) + "\n")
+            process.stdin.flush()
+            said: list[dict[str, object]] = []
+            while not said or said[-1].get("message") != "health_report":
+                said.append(json.loads(process.stdout.readline()))
+            process.kill()
+        return said
+
+    def health(said: list[dict[str, object]]) -> tuple[object, object, object]:
+        body = said[-1]["body"]
+        assert isinstance(body, dict)
+        return body["height"], body["lag"], body["cases"]
+
+    said = live([*blocks(1), line("c0", t.Register((form(here.play, "state:r@0"),)))])
+    assert [one.get("message") for one in said] == ["registered", "health_report"]
+    here.publish(LSP, "kickoff:r@-")
+    ledger.advance(1)
+    # It hears of the blocks before it sees them: that is its lag.
+    said = live([line("chain", t.Tip(ledger.height))])
+    assert health(said) == (begin, ledger.height - begin, {"watching": 1})
+    said = live(blocks(begin + 1))
+    assert health(said) == (ledger.height, 0, {"triggered": 1}), "its lock has not run out"
+    # The kickoff's block is replaced by another, and so is the one after it; more come on top.
+    ledger.reorg(ledger.height - begin)
+    said = live(blocks(begin + 1))
+    assert health(said) == (ledger.height, 0, {"watching": 1})
+    assert not any("broadcast" in one for one in said)
+    known = ledger.height
+    here.publish(LSP, "kickoff:r@-")
+    ledger.advance(3)
+    said = live(blocks(known + 1))
+    assert said[-2]["txid"] == state
+    assert ledger.would_accept([from_hex(str(said[-2]["broadcast"])).serialized]).accepted
+    # It repeats itself in its next life, with the next block.
+    ledger.advance(1)
+    assert state in [one.get("txid") for one in live(blocks(ledger.height))]
