@@ -90,6 +90,13 @@ def test_a_payment_that_is_lost_off_chain_has_nothing_to_play(tmp_path: Path) ->
     assert "never goes to the chain" in outcome.cannot
 
 
+def test_a_payment_that_was_passed_on_is_of_two_channels(tmp_path: Path) -> None:
+    for identity in ("V-HTLC-FORWARD-LATE", "V-HTLC-FORWARD-SHORT"):
+        outcome = played(tmp_path / "trace.json", trace_of(identity))
+        assert outcome.exit_code == CANNOT, outcome.problems
+        assert "two channels" in outcome.cannot
+
+
 def test_other_words_are_no_payments(tmp_path: Path) -> None:
     trace = trace_of("V-HTLC-DYING")
     trace["off_chain"][1] = "block 15: nobody does anything"
