@@ -151,6 +151,23 @@ def test_it_can_be_read_light_and_dark(chromium: Browser, tmp_path: Path, size: 
     assert len(picture) > 15_000
 
 
+def test_the_reader_can_choose_the_other_colours(chromium: Browser) -> None:
+    chromium.size(*DESK, dark=True)
+    script = """(() => {
+      const paper = () => getComputedStyle(document.body).backgroundColor;
+      const found = [paper()];
+      for (let times = 0; times < 2; times += 1) {
+        document.getElementById("theme").click();
+        found.push(paper());
+      }
+      localStorage.removeItem("theme");
+      delete document.documentElement.dataset.theme;
+      return found;
+    })()"""
+    first, other, again = chromium.value(script)
+    assert first == again != other
+
+
 def test_the_smallest_letters_are_legible_on_a_phone(chromium: Browser) -> None:
     chromium.size(*PHONE)
     chromium.go("P-EXIT-ALWAYS")

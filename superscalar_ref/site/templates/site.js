@@ -20,23 +20,19 @@
     return one;
   }
 
-  // -- light and dark
+  // -- light and dark: as the reader's machine has it, until the reader chooses
   function remembered(value) {
     try {
-      if (value !== undefined) localStorage.setItem("theme", value);
+      if (value) localStorage.setItem("theme", value);
       return localStorage.getItem("theme");
     } catch {
       return null;  // a page from a mail may not be allowed to remember
     }
   }
-  const dark = matchMedia("(prefers-color-scheme: dark)");
-  function theme() {
-    root.dataset.theme = remembered() || (dark.matches ? "dark" : "light");
-  }
-  theme();
-  dark.addEventListener("change", theme);
+  if (["light", "dark"].includes(remembered())) root.dataset.theme = remembered();
   by("theme").addEventListener("click", () => {
-    root.dataset.theme = root.dataset.theme === "dark" ? "light" : "dark";
+    const now = root.dataset.theme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+    root.dataset.theme = now === "dark" ? "light" : "dark";
     remembered(root.dataset.theme);
   });
 
