@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from superscalar_ref.replay import ceremony, game, payments, standing
+from superscalar_ref.replay import ceremony, game, payments, standing, towers
 from superscalar_ref.replay.claims import false_claims
-from superscalar_ref.replay.form import CEREMONIES, PAYMENTS, Script
+from superscalar_ref.replay.form import CEREMONIES, PAYMENTS, TOWERS, Script
 from superscalar_ref.replay.outcome import Outcome
 from superscalar_ref.replay.scale import check_length
 from superscalar_ref.spec.load import load_parameters
@@ -37,6 +37,8 @@ def _played(script: Script, blocks: int, directory: Path | None) -> Outcome:
         return ceremony.play(script)
     if script.configuration == PAYMENTS:
         return payments.play(script, load_parameters(directory), blocks)
+    if script.configuration == TOWERS:
+        return towers.play(script, blocks)
     if not script.funding:
         return Outcome(cannot=f"a trace of {script.broken} without a funding transaction has nothing on a chain")
     if script.started:
