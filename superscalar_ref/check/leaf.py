@@ -9,7 +9,7 @@ from superscalar_ref.check.arena import Arena, payout
 from superscalar_ref.check.game import Policy, Solution, solve
 from superscalar_ref.check.grown import growths
 from superscalar_ref.check.meter import Meter
-from superscalar_ref.check.paid import PAID, PRICE, payments, prices
+from superscalar_ref.check.paid import PAID, PRICE, late_payments, payments, prices
 from superscalar_ref.check.plain import aftermath
 from superscalar_ref.check.stock import CONFIGURATION, OLD, SALES, STOPS, UPDATED, Leaf, Stop
 from superscalar_ref.check.trace import Hands, Trace, mined
@@ -40,6 +40,8 @@ def stops_of(
         yield more, stop
     for stop in (*prices(few), *payments(few)):
         yield few, stop
+    for stop in late_payments(more):
+        yield more, stop
 
 
 def judge_leaf(

@@ -32,17 +32,22 @@ PAID, PRICE = "P-PAYMENT-KEPT", "P-PRICE-KEPT"
 BOUGHT, COST = 5, 2
 """What a client buys of the shared stock, and its price (units)."""
 BUYER = "B"
+_UPDATE = ("sign", "give", "poison", "leave")
 PLANS: tuple[tuple[str | int, ...], ...] = (
     (2, "sign", "give", "poison", "leave", 4),
     (-2, "sign", "give", "poison", "leave", -1),
     ("begin", 4, "sign", "give", -5, "poison", "leave"),
     ("sign", -2, "give", 4, "poison", "leave"),
 )
+LONG: tuple[str | int, ...] = (2, *_UPDATE, -3, *_UPDATE, 4)
+"""Three versions: what becomes of the last of these is played, beside two old leaf states."""
 """What happens to A's channel: payments to A (units; negative: from A), and the steps of an update of its leaf.
 
 begin: what hangs on the new state is signed, the state is not. sign: the LSP has it complete, and A has not. give: A
 has it. poison: everybody has that of the old state. leave: both sides renew, and are off the old outpoint.
 """
+LAST = 2
+"""So many of its stops: those of its end."""
 _FIRST = "everybody signs the first version, and the funding is in block 0"
 
 
@@ -131,7 +136,13 @@ def payments(leaf: Leaf) -> Iterator[Stop]:
         yield from _planned(leaf, plan)
 
 
+def late_payments(leaf: Leaf) -> Iterator[Stop]:
+    """The end of a plan of three versions: the last payment is settled."""
+    yield from list(_planned(leaf, LONG))[-LAST:]
+
+
 def _planned(leaf: Leaf, plan: tuple[str | int, ...]) -> Iterator[Stop]:
+    """The stops of one plan, in their order: two for each step, one of them for a client without coins."""
     old = leaf.version(0, START, LITTLE)
     channel = Moving(leaf, "A", dict(old.templates), {"A": START, LSP: CAPACITY - START})
     channel.enter(Outpoint(leaf.state, 0))
@@ -147,19 +158,20 @@ def _planned(leaf: Leaf, plan: tuple[str | int, ...]) -> Iterator[Stop]:
 def _updated(channel: Moving, what: str) -> Iterator[str]:
     """One step of an update of the leaf: what is done, in words."""
     leaf = channel.leaf
+    index = sum(template.kind is Kind.STATE for template in channel.catalog.values())
     if what in ("begin", "sign") and len(channel.places) == 1:
-        new = leaf.version(1, channel.balances["A"], LITTLE)
+        new = leaf.version(index, channel.balances["A"], LITTLE)
         channel.catalog.update(new.templates)
-        channel.enter(next(Outpoint(n, 0) for n, t in new.templates.items() if t.kind is Kind.STATE))
+        channel.enter(Outpoint(new.path("A")[-1], 0))
     if what == "begin":
-        yield "an update begins: what hangs on the second version's state is signed"
+        yield "an update begins: what hangs on the new state is signed"
     elif what == "sign":
-        yield f"{LSP} completes the second version, and keeps its state back"
+        yield f"{LSP} completes the new version, and keeps its state back"
     elif what == "give":
-        yield "everybody gets the second version"
+        yield "everybody gets the new version"
     elif what == "poison":
-        channel.catalog.update(leaf.poison(leaf.version(0, START, LITTLE)))
-        yield "everybody gets the poison of the first version"
+        channel.catalog.update(leaf.poison(leaf.version(index - 2, channel.balances["A"], LITTLE)))
+        yield "everybody gets the poison of the version before"
     else:
         yield from channel.leave()
 
@@ -168,7 +180,7 @@ def _stops(channel: Moving, story: tuple[str, ...], reached: str) -> Iterator[St
     """What is played after a step: by A, by A without coins, and by the LSP for its side of the channel."""
     catalog = dict(channel.catalog)
     states = [name for name, template in catalog.items() if template.kind is Kind.STATE]
-    new = frozenset(states) - {channel.leaf.state}
+    new = frozenset({channel.places[-1].transaction}) if len(channel.places) > 1 else frozenset[str]()
     complete = frozenset(catalog) - (new if reached == "begin" else frozenset())
     kept = new if reached == "sign" else frozenset()
     below = frozenset().union(*(channel.leaf.below(catalog, Outpoint(name, 0)) for name in states))

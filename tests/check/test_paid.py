@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from superscalar_ref.check.game import Round, solve
-from superscalar_ref.check.paid import COST, PLANS, Moving, payments, prices
+from superscalar_ref.check.paid import BOUGHT, COST, PLANS, Moving, late_payments, payments, prices
 from superscalar_ref.check.stock import CAPACITY, START, Leaf, Stop
 from superscalar_ref.check.trace import Hands, Trace, as_json, mined
 from superscalar_ref.check.world import LSP, Plot
@@ -86,7 +86,7 @@ def test_every_moment_of_the_plans_is_played_by_both_sides_and_by_a_client_witho
     for plan in PLANS:
         assert any("the old outpoint is left" in story[-1] for story in told), plan
     assert any(stop.poor for stop in stops())
-    assert any("what hangs on the second version's state is signed" in story[-1] for story in told)
+    assert any("what hangs on the new state is signed" in story[-1] for story in told)
 
 
 def test_a_buyer_pays_once_and_only_for_what_it_holds() -> None:
@@ -116,6 +116,31 @@ def test_a_buyer_that_paid_twice_would_have_lost_the_price() -> None:
     last = next(stop for stop in reversed(stops()) if stop.story[-1] == "B revokes its old one")
     again = replace(last, owed={"B": last.owed["B"] + COST})
     assert _lost(one, iter([again]))
+
+
+@pytest.mark.parametrize(("lock", "keeps"), [("csv", 0), ("cltv-before", 0), ("cltv-after", BOUGHT)])
+def test_a_buyer_without_coins_keeps_what_it_bought_only_under_a_lock_after_the_end(lock: str, keeps: int) -> None:
+    """Q-TIME-5: nothing pays it to publish the link, and only the alternates pay it at once."""
+    parameters = load_specification().parameters
+    other = tuple(replace(one, default=lock) if one.name == "stock_lock" else one for one in parameters.parameters)
+    here = Leaf(replace(parameters, parameters=other), machines().stock, Plot(), 2)
+    last = list(prices(here))[-1]
+    assert last.owed["B"] == START - COST + BOUGHT
+    (game,) = here.games(replace(last, owed={"B": last.owed["B"]}, poor=frozenset({"B"}), waiting=frozenset()))
+    assert solve(game).amount == START - COST + keeps
+
+
+def test_two_older_leaf_states_and_every_older_commitment_are_in_one_game() -> None:
+    one = Leaf(load_specification().parameters, machines().stock, Plot(), 3)
+    rich, poor = late_payments(one)
+    assert not rich.poor
+    assert poor.poor == {"A"}
+    for game in one.games(poor):
+        older = {"state:r@0", "state:r@1", "commitment:A@0:L", "commitment:A@0:L~2", "commitment:A@1:L~3"}
+        assert older <= game.adversary_holds
+        assert game.hero_holds & {"state:r@0", "state:r@1", "state:r@2"} == {f"state:r@{n}" for n in range(3)}
+        assert "poison:state:r@1#0" in game.hero_holds
+        assert "poison:state:r@2#0" not in game.hero_holds
 
 
 LOSSES = {
