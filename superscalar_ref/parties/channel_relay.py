@@ -3,6 +3,7 @@
 Laws of this module:
 
 * Only what is irrevocable is passed on (BOLT 2 'Forwarding HTLCs'), wherever it is found.
+* What finds its channel quiet waits for it, as long as its expiry would be accepted.
 * What is to be passed on is durable, with the number that the outgoing HTLC will have, before it is offered: after a
   crash it is known whether it was.
 * The incoming HTLC is claimed as soon as the outgoing one's preimage is known, from a message or from the chain; it
@@ -20,11 +21,14 @@ from superscalar_ref.parties.actor import Outbox
 from superscalar_ref.parties.channel_actor import Answer, ChannelActor
 from superscalar_ref.parties.store import Store
 from superscalar_ref.protocol.channel import FINAL, Htlc
-from superscalar_ref.protocol.htlc_limits import check_forward
+from superscalar_ref.protocol.htlc_limits import check_expiry, check_forward
 
 _DOCUMENT = "forwards"
 _OFF_CHAIN = ("live", "quiescent", "moving", "closing")
 _ON_CHAIN = ("resolving", "breached", "swept", "penalised")
+
+
+_PLACE_LOST = "its place in the outgoing channel was lost"
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,11 @@ class Forward:
     route: Route
     number: int
     """Of the outgoing HTLC."""
+
+
+def _only_quiet(out: ChannelActor) -> bool:
+    """Whether a channel takes no payment now and soon will again: its leaf is being replaced (D-15)."""
+    return out.channel.synced and (out.channel.status in ("quiescent", "moving") or bool(out.channel.quiet))
 
 
 class Relay:
@@ -84,7 +93,10 @@ class Relay:
             fault = self._fault(incoming, htlc, route)
             if fault:
                 return fault
-            forward = Forward(route, self.channels[route.channel].channel.next_offer)
+            out = self.channels[route.channel]
+            if _only_quiet(out):
+                return None
+            forward = Forward(route, out.channel.next_offer)
             self._keep(key, forward)
         return self._outcome(key, forward, htlc)
 
@@ -93,6 +105,8 @@ class Relay:
             return f"{htlc.amount_msat} msat do not cover {route.amount_msat} and a fee of {self.fee_msat}"
         try:
             check_forward(self.channels[incoming].limits, htlc.expiry, route.expiry)
+            out = self.channels[route.channel]
+            check_expiry(out.limits, out.height, route.expiry)
         except ProtocolError as error:
             return str(error)
         return ""
@@ -112,6 +126,9 @@ class Relay:
         mine = out.channel.htlc(out.name, forward.number)
         if mine is None:
             return "it came back"
+        if mine.payment_hash != htlc.payment_hash:
+            # The process died before it was offered, and another payment has got the number.
+            return _PLACE_LOST
         if out.channel.status in _ON_CHAIN and f"htlc {out.name} {mine.number}" not in out.channel.claims:
             # Trimmed, or taken back on chain: it is only asked for when the commitment is deep.
             return "it came back on chain" if "commitment" not in out.channel.claims else None
@@ -120,7 +137,9 @@ class Relay:
     def _offer(self, key: str, forward: Forward, htlc: Htlc) -> str | None:
         out, route = self.channels[forward.route.channel], forward.route
         if out.channel.next_offer < forward.number:
-            return "its place in the outgoing channel was lost"
+            return _PLACE_LOST
+        if _only_quiet(out):
+            return None
         if not out.channel.synced:
             return "the outgoing channel is away"
         before = out.outbox

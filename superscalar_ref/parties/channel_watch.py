@@ -103,7 +103,9 @@ class ChannelWatcher:
         if side.channel.status in ("force_closing", "resolving", "breached"):
             # The last two: a reorg has taken the commitment that was confirmed.
             # Only one outpoint's leaf state can be on chain; the ledger takes that commitment alone.
-            return [(COMMITMENT, side.own_transaction(outpoint)) for outpoint in side.channel.outpoints]
+            # Without a commitment on an outpoint this side has not signed its leaf state either (D-4).
+            held = side.own.signatures.keys() if side.own is not None else ()
+            return [(COMMITMENT, side.own_transaction(one)) for one in side.channel.outpoints if one in held]
         return []
 
     def _tell(self, event: str, **fields: int | str) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from superscalar_ref.chain.interface import TxOut
 from superscalar_ref.chain.kernel import KernelLedger
-from superscalar_ref.parties.channel_relay import Relay, Route
+from superscalar_ref.parties.channel_relay import Forward, Relay, Route
 from superscalar_ref.parties.channel_watch import ChannelWatcher
 from superscalar_ref.parties.store import Store
 from superscalar_ref.protocol.channel import FINAL, Htlc
@@ -180,6 +180,21 @@ def test_a_payment_that_is_not_irrevocable_is_not_passed_on_from_the_chain_eithe
     chain.round([LSP])
     assert pair.l.channel.status == "resolving" and any(name.startswith("htlc A") for name in pair.l.channel.claims)
     assert net.pairs["two"].l.channel.next_offer == 0, "nothing is offered that the payer can still take back"
+
+
+def test_a_payment_whose_number_another_one_has_got_is_given_back() -> None:
+    """The LSP dies after it has written down how it passes one on, and before it offers it; another is first."""
+    net = Net.start(one="A", jit="C", two="B")
+    net.route(1, "two")
+    net.route(3, "two")
+    net.pairs["two"].a.answer = lambda htlc: None
+    net.relay._keep("one/0", Forward(net.relay.routes[hashed(1)], 0))
+    net.pay("jit", 3)
+    assert net.pairs["two"].l.channel.next_offer == 1
+    net.pay("one", 1)
+    assert (net.balance("one"), len(net.pairs["one"].a.channel.htlcs)) == (0, 0)
+    assert "its place in the outgoing channel was lost" in " ".join(net.pairs["one"].alerts)
+    assert len(net.pairs["jit"].a.channel.htlcs) == 1, "the other one waits for its payee"
 
 
 def _deliver_some(net: Net, most: int) -> bool:
