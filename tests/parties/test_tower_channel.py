@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import pytest
+
 from superscalar_ref.parties import channel_messages as c
 from superscalar_ref.parties import tower_messages as t
 from superscalar_ref.parties.tower import Tower
 from superscalar_ref.parties.watch import txid_bytes
 from superscalar_ref.protocol.channel import FULFIL, NO_COMMITMENT
+from superscalar_ref.realise.channel import derive_secret
+from superscalar_ref.realise.second_stage import second_stages
+from tests.parties.channel_chain import OnChain
 from tests.parties.channel_home import Home
-from tests.parties.channel_scene import CLIENT, LSP, Pair, hashed, preimage
+from tests.parties.channel_scene import CLIENT, DELAY, LSP, Pair, hashed, payout, preimage
 from tests.parties.scene import INBOUND, STOCK
-from tests.parties.test_channel_chain import knows_of
-from tests.parties.tower_scene import Sky, tower
+from tests.parties.test_channel_chain import EXPIRY, knows_of
+from tests.parties.tower_scene import Sky, copied, tower
 
 
 def test_no_preimage_leaves_before_every_tower_keeps_the_penalties() -> None:
@@ -161,3 +166,66 @@ def test_no_preimage_is_given_before_a_tower_that_came_late_keeps_its_part() -> 
     pair.say(CLIENT, lambda side: side.retry_towers())
     assert [one for sender, one in pair.messages(c.Fulfil) if sender == CLIENT]
     assert kept_for(CLIENT, late) == kept_for(CLIENT, pair.towers["T"])
+
+
+# -- payments in flight in what is not revoked: no tower's -------------------------------------------------------------
+
+
+def unsettled(payer: str) -> OnChain:
+    """A payment whose payee has not claimed it yet; the client has a tower."""
+    play = OnChain.start(towers={"T": tower()})
+    play.pair.offer(payer, 40_000_000, 1, EXPIRY)
+    assert not play.pair.alerts
+    return play
+
+
+def test_after_the_expiry_the_lsp_leaves_no_block_in_which_a_tower_could_claim() -> None:
+    """Its commitment and its timeout share one block: a claim with the preimage, kept by a tower, would be too late."""
+    play = unsettled(LSP)
+    pair, ledger = play.pair, play.chain.ledger
+    pair.l.force_close()
+    (place,) = pair.l.channel.outpoints
+    built = pair.l.own_commitment(place)
+    assert pair.l.own is not None
+    (stage,) = second_stages(built)
+    key = derive_secret(pair.l.keys.secrets.htlc_basepoint, bytes.fromhex(pair.l.own.point))
+    theirs = bytes.fromhex(pair.l.own.signatures[place].htlcs[0])
+    both = [pair.l.own_transaction(place), stage.signed(theirs, key.sign(stage.holder_sighash))]
+    ledger.advance(EXPIRY - 1 - ledger.height)
+    raw = [one.serialized for one in both]
+    assert ledger.would_accept(raw[:1]).accepted and not ledger.would_accept(raw).accepted, "one block too soon"
+    ledger.advance(1)
+    assert play.chain.mine(both) == both
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_client_that_knows_a_preimage_may_not_leave_before_the_lsp_has_revoked_what_it_pays(answers: bool) -> None:
+    pair = unsettled(LSP).pair
+    assert pair.a.may_leave(), "a payment that it cannot claim is not its to wait for"
+    pair.post(CLIENT, pair.a.settle(0, preimage(1)))
+    assert not pair.a.may_leave()
+    if not answers:
+        pair.letters.clear()
+        pair.a.height = pair.limits.exit_by(EXPIRY)
+        assert not pair.a.may_leave()
+        assert "expires too soon" in pair.a.must_close(), "what no tower can do it does itself"
+        return
+    pair.run()
+    assert pair.a.may_leave()
+
+
+def test_what_the_client_offered_waits_for_it_on_the_lsps_commitment() -> None:
+    """Without the preimage nobody else can take it: its refund needs no tower, however long the client is away."""
+    play = unsettled(CLIENT)
+    pair, chain = play.pair, play.chain
+    sky = Sky(chain.ledger, {"T": copied(pair.towers["T"])})
+    pair.l.force_close()
+    for _ in range(3 * DELAY):
+        chain.round([LSP])
+    chain.ledger.advance(300)
+    sky.look()
+    assert not sky.waiting, "the tower holds nothing of a commitment that is not revoked"
+    paid = chain.paid(payout(f"{CLIENT} in channel"))
+    assert paid == 0
+    play.settle(CLIENT)
+    assert chain.paid(payout(f"{CLIENT} in channel")) == 400_000, "its balance, and the payment"
