@@ -68,7 +68,7 @@ _HOW_L1 = (
     "order. Effects that others can see are of the kinds persist, send, broadcast and alert: compare these always; the "
     "other kinds are the party's own. A list in an event's fields is a set. 'hunts' names the wrong tables that "
     "this test "
-    "tells from the right one: ROW/what/which."
+    "tells from the right one: ROW/what/which; ROW/off-by-one: both sides of a bound."
 )
 
 

@@ -5,14 +5,15 @@ Laws of this module:
 * The search is breadth first and in the seed's order, so that equal tables and seeds give equal vectors.
 * A vector is a start, the way to a context, and a last event. Every event on the way has its expectation too.
 * Chosen are: the shortest way to take each row, the shortest difference from each mutant that no chosen way shows yet,
-  for each state an event that it never takes, and for each row a sender that may not cause it.
+  for each state an event that it never takes, for each row a sender that may not cause it, and for each guard that
+  compares a number of the event the last value on either side of its bound, where the seed has both.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from superscalar_ref.conformance.mutants import Mutant, mutants
@@ -108,11 +109,11 @@ def search(machine: BoundMachine[Any], seed: Seed) -> Found:
         for row in edge.rows:
             by_row[row].append(edge)
 
-    def choose(edge: Edge, mutant: Mutant | None = None) -> None:
+    def choose(edge: Edge, hunt: str = "") -> None:
         key = (id(edge.at), number[id(edge.event)])
         found.chosen.setdefault(key, edge)
-        if mutant is not None:
-            found.hunts.setdefault(key, []).append(mutant.id)
+        if hunt:
+            found.hunts.setdefault(key, []).append(hunt)
 
     for transition in machine.table.transitions:
         first = next((edge for edge in by_row[transition.id] if edge.taken == transition.id), None)
@@ -130,8 +131,36 @@ def search(machine: BoundMachine[Any], seed: Seed) -> Found:
         if told is None:
             found.missed.append(mutant)
         else:
-            choose(told, mutant)
+            choose(told, mutant.id)
+    for what, refused, taken in _bounds(edges):
+        choose(refused, f"{what}/refused")
+        choose(taken, f"{what}/taken")
     return found
+
+
+def _bounds(edges: list[Edge]) -> Iterator[tuple[str, Edge, Edge]]:
+    """Two edges of which a guard refuses one, while the other, with one number by one more or less, is taken.
+
+    One pair for each row, guard and number; where one name comes with the number, for each of these names.
+    """
+    known = {(id(edge.at), edge.event): edge for edge in edges}
+    done: set[str] = set()
+    for edge in edges:
+        if not isinstance(edge.answer, Refused) or edge.answer.guard in (None, WRONG_SENDER):
+            continue
+        for key, value in edge.event.fields:
+            if isinstance(value, bool) or not isinstance(value, int):
+                continue
+            others = tuple(one for one in edge.event.fields if one[0] != key)
+            names = [str(text) for _, text in others if isinstance(text, str) and text]
+            one = names if len(names) == 1 else []
+            what = "/".join([edge.answer.rule, "off-by-one", str(edge.answer.guard), key, *one])
+            for near in (value - 1, value + 1):
+                fields = tuple(sorted((*others, (key, near))))
+                other = known.get((id(edge.at), replace(edge.event, fields=fields)))
+                if other is not None and other.taken == edge.answer.rule and what not in done:
+                    done.add(what)
+                    yield what, edge, other
 
 
 def _differs(liar: BoundMachine[Any], edge: Edge) -> bool:

@@ -360,6 +360,33 @@ def test_the_example_in_c_passes_what_it_declares(tmp_path: Path, capsys: pytest
     assert "nsequence-overflow-by-one [R-LOCK-16-BIT] NOT_REFUSED" in capsys.readouterr().out
 
 
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed: the example in C is not built")
+def test_the_tower_in_c_plays_its_table_its_crashes_and_its_outcomes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program, source = tmp_path / "tower", ADAPTERS / "tower.c"
+    flags = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-fsanitize=undefined", "-fno-sanitize-recover"]
+    subprocess.run(["gcc", *flags, "-o", program, source], check=True)
+    assert cli.main(["conform", "--adapter", str(program)]) == 0
+    said = capsys.readouterr().out
+    assert "tower in C 1 conforms to a part of restarts + tower-outcomes + watchtower" in said
+    assert "L3" not in said, "outcomes were looked at: no reason to mind"
+    assert cli.main(["conform", "--adapter", str(program), "--fuzz", "30", "--only", "watchtower"]) == 0
+    text = source.read_text()
+    for right, wrong, test in (
+        # It says that it keeps what a crash would take.
+        ("    node->stored = node->now;\n    snprintf(effects", "    snprintf(effects", "watchtower-wtw-1-restart"),
+        ("next <= entry->lock_time", "next < entry->lock_time", "LOCK_RUN_OUT"),
+        ("relative_lock < entry->relative_lock", "relative_lock < 0", "NOTHING_NEWER"),
+        ("node->now.confirmed = height;", "", "outcome-tower-newest-state-wins"),
+    ):
+        assert text.count(right) == 1
+        (tmp_path / "wrong.c").write_text(text.replace(right, wrong))
+        subprocess.run(["gcc", "-std=c99", "-o", program, tmp_path / "wrong.c"], check=True)
+        assert cli.main(["conform", "--adapter", str(program), "--only", "tower"]) == 1, test
+        assert test in capsys.readouterr().out
+
+
 def test_the_pytest_door_gives_one_test_for_each_vector(tmp_path: Path) -> None:
     program = " ".join(
         adapter(tmp_path, "print(json.dumps({'seq': seq, 'ok': {'blocks': 432, 'nsequence': 432}}), flush=True)")
