@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from superscalar_ref.bitcoin.transaction import Transaction
+from superscalar_ref.chain.fees import FeeMarket, Offer
 from superscalar_ref.errors import SuperscalarError
 from superscalar_ref.machine.types import Event
 from superscalar_ref.parties.client import ClientActor
-from superscalar_ref.parties.watch import Watcher
+from superscalar_ref.parties.watch import CHILD, Watcher
+from superscalar_ref.protocol.fees import Paid
 from superscalar_ref.protocol.transaction import Kind, Role
-from superscalar_ref.realise.child import bump
 from superscalar_ref.report.result import Check, Confirmation, ExitResult
-from superscalar_ref.verify.scene import Named, Scene, Trial, named, wallet_key, wallet_script
+from superscalar_ref.verify.scene import Named, Scene, Trial, wallet_script
 
 DONE = ("swept", "paid", "left")
-BUMP_FEERATE = 2
-"""sat/vB at which a client with a coin publishes a transaction that carries no fee."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +31,32 @@ class Exit:
 def exit_alone(scene: Scene, name: str, scenario: str = "exit") -> Exit:
     """Let one client exit and sweep, and compare what it owns and how long it took with what was planned.
 
-    ``scenario`` is the first part of the check's id.
+    ``scenario`` is the first part of the check's id. Blocks ask for what is signed into the tree; where the client has
+    no coin they ask for nothing, for its commitment carries no fee (D-13).
     """
     scene.progress(f"{name} exits alone")
+    coin = name in scene.reserves
+    market = FeeMarket(scene.example.economy().feerate if coin else 0)
+    played = play_exit(scene, name, scenario, market, coin=coin)
+    return Exit(_check(scene, f"{scenario}/{name}", name, played), played.trial, played.result)
+
+
+@dataclass(frozen=True)
+class Played:
+    """How one exit went."""
+
+    trial: Trial
+    result: ExitResult | None
+    """None when it broke off."""
+    broken: str
+    spent: int
+    """What its children have cost the client (sat)."""
+    path: tuple[Paid, ...]
+    """What was signed into each of its transactions that has an anchor, in the order in which they were confirmed."""
+
+
+def play_exit(scene: Scene, name: str, scenario: str, market: FeeMarket, *, coin: bool) -> Played:
+    """One client leaves from its store alone, in blocks that take what pays, with its ``coin`` or without."""
     trial = Trial(f"{scenario}/{name}", scene.start.fork())
     with scene.again() as home:
         for other in home.iterdir():
@@ -43,65 +64,67 @@ def exit_alone(scene: Scene, name: str, scenario: str = "exit") -> Exit:
                 other.unlink()
         client = scene.client(name, home)
         watcher = scene.watch(client, trial)
+        purse = scene.purse(name) if coin else None
+        watcher.purse = purse
         begun = trial.ledger.height
         broken = ""
         try:
             client.live(Event.of("start_exit", name))
             watcher.deadline = begun
-            walk(scene, client, watcher, trial)
+            walk(scene, client, watcher, trial, market)
         except SuperscalarError as error:
             broken = str(error)
-        result = None if broken else _result(scene, client, trial, begun)
+        if purse is not None:
+            purse.look(trial.ledger)
+        spent = 0 if purse is None else purse.spent
+        result = None if broken else _result(scene, client, trial, begun, spent)
+        path = tuple(_path(client, trial))
         client.store.close()
-    return Exit(_check(scene, f"{scenario}/{name}", name, trial, result, broken), trial, result)
+    return Played(trial, result, broken, spent, path)
 
 
-def walk(scene: Scene, client: ClientActor, watcher: Watcher, trial: Trial) -> None:
+def walk(scene: Scene, client: ClientActor, watcher: Watcher, trial: Trial, market: FeeMarket) -> None:
     """Follow the strategy, block by block where there is something to do, until the client's table says it is over."""
     most = scene.example.locks(0).end
     last = trial.ledger.height + 2 * most
     while client.life.status not in DONE and trial.ledger.height < last:
-        published = watcher.publish()
-        if published:
-            trial.mine(*_with_children(scene, client, published))
-            watcher.look()
-            continue
-        if client.life.status == "settling" and client.life.owed == 0:
+        height = trial.ledger.height
+        offers = watcher.offers(market.feerate(height))
+        taken = market.block(height + 1, tuple(offers.values()))
+        if taken:
+            trial.mine(*(_named(client, name, offer) for name, offer in offers.items() if offer in taken))
+        elif offers:
+            # It pays too little: one look more tells the price, and whoever cannot pay it waits until it falls.
+            known = watcher.purse is None or market.feerate(height) == market.feerate(height + 1)
+            trial.ledger.advance(max(market.spike_end(height + 1) - height - 1, 1) if known else 1)
+        elif client.life.status == "settling" and client.life.owed == 0:
             return
-        deep = scene.depth() if client.life.status == "settling" else most
-        trial.ledger.advance(max(watcher.wait(deep), 1))
+        else:
+            deep = scene.depth() if client.life.status == "settling" else most
+            trial.ledger.advance(max(watcher.wait(deep), 1))
         watcher.look()
 
 
-def _with_children(scene: Scene, client: ClientActor, published: Mapping[str, Transaction]) -> list[Named]:
-    """What is published, each transaction without a fee with a child that pays for both if the client has a coin."""
-    block: list[Named] = []
-    for name in published:
-        parent = named(client, name)
-        block.append(parent)
-        coin = scene.reserves.get(client.name)
-        kind = client.factory.templates[name].kind
-        if kind is not Kind.COMMITMENT or coin is None:
-            continue
-        key, script = wallet_key(scene.example, client.name), wallet_script(scene.example, client.name)
-        child = bump(parent.transaction, parent.fee, coin, key, script, BUMP_FEERATE)
-        paid = coin.output.amount_sat - sum(output.amount_sat for output in child.outputs)
-        anchor = next(o.amount for o in client.factory.templates[name].outputs if o.role is Role.ANCHOR)
-        block.append(Named(f"child:{name}", str(Kind.CHILD), child, paid + anchor))
-    return block
+def _named(client: ClientActor, name: str, offer: Offer) -> Named:
+    kind = Kind.CHILD if name.startswith(CHILD) else client.factory.templates[name].kind
+    return Named(name, str(kind), offer.transaction, offer.fee)
 
 
-def _result(scene: Scene, client: ClientActor, trial: Trial, begun: int) -> ExitResult:
+def _path(client: ClientActor, trial: Trial) -> Iterator[Paid]:
+    for verdict in trial.verdicts:
+        template = client.factory.templates.get(verdict.name)
+        anchors = [] if template is None else [one.amount for one in template.outputs if one.role is Role.ANCHOR]
+        if anchors:
+            yield Paid(verdict.vbytes, verdict.fee_sat, sum(anchors))
+
+
+def _result(scene: Scene, client: ClientActor, trial: Trial, begun: int, spent: int) -> ExitResult:
     script = wallet_script(scene.example, client.name)
     reserve = scene.reserves.get(client.name)
-    used = reserve is not None and any(verdict.kind == Kind.CHILD for verdict in trial.verdicts)
     owned = sum(coin.output.amount for coin in trial.ledger.unspent().values() if coin.output.script == script)
-    if used and reserve is not None:
-        # What came from the client's own coin is not what the factory owed it.
-        child_fee = sum(verdict.fee_sat for verdict in trial.verdicts if verdict.kind == Kind.CHILD)
-        owned -= reserve.output.amount_sat - child_fee
-    elif reserve is not None:
-        owned -= reserve.output.amount_sat
+    if reserve is not None:
+        # What is left of the client's own coin is not what the factory owed it.
+        owned -= reserve.output.amount_sat - spent
     confirmations = tuple(
         Confirmation(verdict.name, verdict.height) for verdict in trial.verdicts if verdict.height is not None
     )
@@ -128,14 +151,14 @@ def _dragged(client: ClientActor, trial: Trial) -> tuple[str, ...]:
     return tuple(sorted(found - {client.name}))
 
 
-def _check(scene: Scene, identity: str, name: str, trial: Trial, result: ExitResult | None, broken: str) -> Check:
+def _check(scene: Scene, identity: str, name: str, played: Played) -> Check:
+    trial, result = played.trial, played.result
     says = f"{name} exits alone from its stored kit and owns what it is owed"
     rules = ("P-EXIT-ALWAYS", "CLI-10", "D-16")
     if result is None:
-        return Check(identity, identity.partition("/")[0], says, False, broken, rules)
+        return Check(identity, identity.partition("/")[0], says, False, played.broken, rules)
     planned = next(one for one in scene.example.planned.exits if one.client == name)
     sweep = sum(verdict.fee_sat for verdict in trial.verdicts if verdict.kind == Kind.SWEEP)
-    anchors = sum(verdict.fee_sat for verdict in trial.verdicts if verdict.kind == Kind.CHILD)
     problems = []
     if not trial.conserved():
         problems.extend([*trial.problems, "value is not conserved"])
@@ -150,6 +173,6 @@ def _check(scene: Scene, identity: str, name: str, trial: Trial, result: ExitRes
     coinless = "" if name in scene.reserves else "; no coin: its commitment carries no fee, policy would hold it back"
     detail = (
         f"{result.blocks} blocks, {result.transactions} transactions, {result.vbytes} vbytes, {result.fee_sat} sat"
-        f" in fees ({anchors} from its own coin), owns {result.owned_sat} of {result.owed_sat} sat{coinless}"
+        f" in fees ({played.spent} from its own coin), owns {result.owned_sat} of {result.owed_sat} sat{coinless}"
     )
     return Check(identity, identity.partition("/")[0], says, not problems, problems[0] if problems else detail, rules)

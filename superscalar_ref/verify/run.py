@@ -27,6 +27,7 @@ from superscalar_ref.verify.close import close_together
 from superscalar_ref.verify.end import live_to_the_end
 from superscalar_ref.verify.example import Example, load_example
 from superscalar_ref.verify.exits import exit_alone
+from superscalar_ref.verify.fees import leave_in_a_spike
 from superscalar_ref.verify.races import race
 from superscalar_ref.verify.refusals import refuse_all
 from superscalar_ref.verify.sales import sell_and_poison
@@ -79,9 +80,10 @@ def verify(path: Path, progress: Progress, watch: Watch) -> VerifyResult:
             towers = guard_while_away(scene)
             keep(towers.checks)
             trials.extend(towers.trials)
-        channels = pay_and_close(scene)
-        keep(channels.checks)
-        trials.extend(channels.trials)
+        for play in (leave_in_a_spike, pay_and_close):
+            played = play(scene)
+            keep(played.checks)
+            trials.extend(played.trials)
         refused, trial = refuse_all(scene)
         keep(refused)
         trials.append(trial)

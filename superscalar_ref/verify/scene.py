@@ -17,6 +17,7 @@ from superscalar_ref.chain.kernel import KernelLedger
 from superscalar_ref.errors import ChainError
 from superscalar_ref.parties import messages as m
 from superscalar_ref.parties.actor import Actor, Identity
+from superscalar_ref.parties.bumper import Bumper
 from superscalar_ref.parties.client import ClientActor
 from superscalar_ref.parties.lsp import LspActor, Offer, Wallet
 from superscalar_ref.parties.store import Store
@@ -250,6 +251,10 @@ class Scene:
             yield home
         finally:
             shutil.rmtree(home)
+
+    def purse(self, name: str) -> Bumper:
+        """The wallet of a client that has a coin in this example."""
+        return Bumper(wallet_key(self.example, name), wallet_script(self.example, name), [self.reserves[name]])
 
     def watch(self, actor: Actor, trial: Trial) -> Watcher:
         """Let an actor see a trial's chain."""
