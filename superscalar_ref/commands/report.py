@@ -98,6 +98,7 @@ def _decided(
     with TemporaryDirectory(prefix="superscalar-report-") as home:
         path = Path(home) / "found.json"
         with path.open("wb") as output:
-            command = [sys.executable, "-m", "superscalar_ref.cli", "check", "--json", *arguments]
+            loud = ("--progress",) if sys.stderr.isatty() else ()
+            command = [sys.executable, "-m", "superscalar_ref.cli", "check", "--json", *arguments, *loud]
             subprocess.run(command, stdout=output, check=False)
         return read(path, specification)

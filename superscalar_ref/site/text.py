@@ -25,7 +25,7 @@ ID = re.compile(r"\b[A-Z]{1,3}-(?:\d+|[A-Z][A-Z0-9]*)(?:-[A-Z0-9]+)*\b")
 _MARKER = re.compile(r"^<!-- .*? -->\n?", re.MULTILINE)
 _TAG = re.compile(r"(<[^>]+>)")
 _DEFINED = re.compile(r"<li>(?=\s*(?:<p>)?<strong>([A-Z]+-[A-Z0-9-]+)</strong>)")
-_DECIDED = re.compile(r"<tr>(?=\s*<td>(D-\d+)</td>)")
+_DECIDED = re.compile(r"<tr>(?=\s*<td[^>]*><span>(D-\d+)</span>)")
 _DRAWN = re.compile(r"%% .*: drawn from spec/machines/(\w+)\.toml")
 
 
@@ -115,13 +115,36 @@ def render(text: str, page: str, anchors: Anchors, drawing: Callable[[str], str]
         return drawing(machine[1]) if machine else f'<pre tabindex="0">{escape(rest[at].content)}</pre>\n'
 
     def table(renderer: RendererHTML, rest: Sequence[Token], at: int, options: OptionsDict, env: EnvType) -> str:
-        return '<div class="wide"><table>\n' if rest[at].nesting == 1 else "</table></div>\n"
+        return '<div class="wide"><table class="stack">\n' if rest[at].nesting == 1 else "</table></div>\n"
+
+    def cell(renderer: RendererHTML, rest: Sequence[Token], at: int, options: OptionsDict, env: EnvType) -> str:
+        label = escape(rest[at].meta.get("column", ""))
+        return f'<td data-label="{label}"><span>' if rest[at].nesting == 1 else "</span></td>\n"
 
     parser.add_render_rule("fence", fence)
     parser.add_render_rule("table_open", table)
     parser.add_render_rule("table_close", table)
+    parser.add_render_rule("td_open", cell)
+    parser.add_render_rule("td_close", cell)
+    _name_cells(tokens)
     html = parser.renderer.render(tokens, parser.options, {})
     return Rendered(title, tuple(headings), Markup(anchors.link(anchors.define(html))))  # raw HTML is off
+
+
+def _name_cells(tokens: Sequence[Token]) -> None:
+    """Tell each cell of a table its column's heading: on a narrow screen it stands beside the cell."""
+    columns: list[str] = []
+    place = 0
+    for token, inner in itertools.pairwise(tokens):
+        if token.type == "thead_open":
+            columns = []
+        elif token.type == "th_open":
+            columns.append(_plain(inner))
+        elif token.type == "tr_open":
+            place = 0
+        elif token.type == "td_open":
+            token.meta["column"] = columns[place]
+            place += 1
 
 
 def slug(words: str) -> str:

@@ -71,3 +71,9 @@ def test_words_are_escaped_and_linked() -> None:
     assert Anchors(KNOWN).words("a <b> `x<y`\n FAC-7") == (
         'a &lt;b&gt; <code>x&lt;y</code> <a class="id" href="#FAC-7">FAC-7</a>'
     )
+
+
+def test_a_cell_of_a_table_knows_its_column() -> None:
+    html = made("| a `b` | c |\n| --- | :-: |\n| 1 | **2** |\n").html
+    assert '<td data-label="a b"><span>1</span></td>' in html
+    assert '<td data-label="c"><span><strong>2</strong></span></td>' in html

@@ -15,7 +15,7 @@
   }
 
   function link(anchor, words, style) {
-    const one = make("a", style || "id", words);
+    const one = make("a", style === undefined ? "id" : style, words);
     one.href = `#${anchor}`;
     return one;
   }
@@ -244,13 +244,15 @@
       groups.set(key, [...(groups.get(key) || []), one]);
     }
     right.append(make("h3", "", `Refused, and nothing changes (${refused.length})`));
-    const sorted = [...groups.values()].sort((a, b) => (a[0].code === "OUT_OF_TURN") - (b[0].code === "OUT_OF_TURN"));
+    // What a guard says tells most, and comes first.
+    const last = ({ code }) => ["WRONG_SENDER", "OUT_OF_TURN"].indexOf(code);
+    const sorted = [...groups.values()].sort((a, b) => last(a[0]) - last(b[0]));
     for (const group of sorted) {
       const [{ code, rule, detail }] = group;
       const summary = make("summary", "", make("code", "code", code), " ",
         make("span", "quiet", [...new Set(group.map((one) => one.event.name))].join(", ")));
       const inner = make("div", "refusals");
-      inner.append(make("p", "quiet", code === "OUT_OF_TURN" ? "No row of this state takes it." : `${detail}. `));
+      inner.append(make("p", "quiet", code === "OUT_OF_TURN" ? "No row of this state takes it." : detail));
       const about = make("p", "", link(`code.${code}`, "what the code means"));
       if (code !== "OUT_OF_TURN") about.append(" · ", link(rule, rule));
       inner.append(about);
