@@ -84,7 +84,7 @@ def test_a_test_that_is_not_there_cannot_be_repeated(tmp_path: Path, capsys: pyt
     [
         ("| `V-NOBODY` | refuted |", "there is no V-NOBODY"),
         ("| `P-NOBODY` | holds |", "there is no P-NOBODY"),
-        ("| `V-STOCK-AFTER` | holds |", "a variant finds 'refuted', not 'holds'"),
+        ("| `V-STOCK-AFTER` | holds |", "V-STOCK-AFTER finds 'refuted', not 'holds'"),
         ("| `replay P-LSP-EXIT` | agrees |", "is no variant"),
         ("| `verify nowhere/x` | holds |", "none of the scenarios"),
         ("| `test tests/x.py` | passes |", "a test is written"),
