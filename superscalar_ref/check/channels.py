@@ -91,14 +91,15 @@ def explore(
 ) -> Found:
     """Search everything that two sides can do. ``until``: stop when one of these is broken. ``meter`` counts.
 
-    ``commitments``: client, when the LSP gets none of its own on a new outpoint, and signs the leaf without.
+    ``commitments``: client, when the LSP gets none of its own on a new outpoint, and signs the leaf without; late, when
+    the channel opens after an update that made first commitments for it anew.
     ``amounts``: sat, when each side counts in whole sat what a payment leaves it; early, when a payee counts a payment
     before it is irrevocable.
     """
     search = _Search(channel, client, commitments == "client", amounts == "sat")
     every: list[Found] = []
     for paid, updates, cuts in BUDGETS:
-        every.append(search.run(_start(paid, updates, cuts, amounts == "early"), until, meter))
+        every.append(search.run(_opened(_start(paid, updates, cuts, amounts == "early"), commitments), until, meter))
         if until & every[-1].broken.keys():
             break
     return Found.of(every)
@@ -119,6 +120,25 @@ def _start(paid: bool, updates: int, cuts: int, early: bool) -> Pair:
 
 def _put(pair: tuple[T, T], place: int, value: T) -> tuple[T, T]:
     return (value, pair[1]) if place == 0 else (pair[0], value)
+
+
+def _opened(start: Pair, commitments: str) -> Pair:
+    """The same, on the second version of the leaf, when it opens ``late``."""
+    if commitments != "late":
+        return start
+    first, second = (replace(side, outpoints=("1",)) for side in start.sides)
+    both, here = frozenset({0, 1}), frozenset("1")
+    stands = frozenset({(0, start.sides[0].balance_msat)})
+    return replace(
+        start,
+        sides=(first, second),
+        holds=(here, here),
+        gave=(here, here),
+        newest=1,
+        signed=(both, both),
+        counts=(1, 1),
+        firsts=stands,
+    )
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from superscalar_ref.errors import ProtocolError
 from superscalar_ref.parties import channel_messages as c
 from superscalar_ref.parties.actor import Actor, Outbox
 from superscalar_ref.parties.channel_actor import Answer, ChannelActor
-from superscalar_ref.parties.channel_leaf import open_in_leaf
+from superscalar_ref.parties.channel_leaf import channel_name, open_in_leaf, standing_first
 from superscalar_ref.parties.store import Store
 from superscalar_ref.protocol.blueprint import Channel, LeafContents
 from superscalar_ref.protocol.chain_links import Sale
@@ -34,6 +34,12 @@ _AT_REST = ("active", "dying")
 _LIVES = ("live", "quiescent", "moving", "closing")
 _CLOSES = ("closing", "close_signing", "close_published")
 """States of a life in which a close of the whole factory may be signed: the channels stay as it pays them."""
+
+
+def _began_with(client: str, side: ChannelActor) -> int:
+    """What a client had in a channel when it began (sat)."""
+    first = side.terms.balance_msat
+    return (first if side.name == client else side.channel.capacity_msat - first) // 1000
 
 
 class ChannelDesk:
@@ -143,8 +149,38 @@ class ChannelDesk:
     # -- messages ------------------------------------------------------------------------------------------------------
 
     def takes(self, raw: bytes) -> bool:
-        """Whether a message is for one of these channels."""
-        return c.channel_of(raw) in {side.terms.name for _, side in self._all()}
+        """Whether a message is for one of these channels; one that was never opened is opened by it."""
+        name = c.channel_of(raw)
+        known = {side.terms.name for _, side in self._all()}
+        for client in self._unopened() if name is not None and name not in known else ():
+            if name == channel_name(self.actor, client):
+                self.open(client, self.store)
+                return True
+        return name in known
+
+    def _unopened(self) -> tuple[str, ...]:
+        """Clients whose channel is not open here, and was before a restart, or can be by now."""
+        if self.actor.archive is None:
+            return ()
+        clients = self.actor.factory.terms.tree.clients if self.actor.name == self._lsp else (self.actor.name,)
+        store = self.store or self.actor.store
+        return tuple(
+            client
+            for client in clients
+            if client not in self.sides
+            and (
+                store.document(f"channel/{channel_name(self.actor, client)}/state") is not None
+                or self._may_open(client)
+            )
+        )
+
+    def _may_open(self, client: str) -> bool:
+        """Whether a channel may begin: no version is being signed, and none stands but the one that counts."""
+        actor, label = self.actor, self._counted()
+        if actor.party.life.status not in _AT_REST or label not in actor.factory.blueprints:
+            return False
+        first = actor.factory.channel_place(label, client)[1][actor.name]
+        return first in actor.signatures and not standing_first(actor, client, label)
 
     def receive(self, sender: str, raw: bytes) -> None:
         """Take a message for a channel; what that gives goes to the party's outbox."""
@@ -296,6 +332,7 @@ class ChannelDesk:
     def carried(self, contents: Mapping[str, LeafContents], clients: frozenset[str]) -> frozenset[str]:
         """Those of them to which leaves with these contents give an output that holds exactly what they hold.
 
+        The contents say what the channel began with: what it pays by now is for its own commitments to say.
         An output for a channel that was bought and does not live is named by its sale: nobody carries anything to it.
         """
         tree = self.actor.factory.terms.tree
@@ -307,7 +344,7 @@ class ChannelDesk:
                     continue
                 if side is None:
                     given.add(one.bought)
-                elif one.capacity * 1000 == side.channel.capacity_msat:
+                elif (one.capacity * 1000, one.to_client) == (side.channel.capacity_msat, _began_with(client, side)):
                     given.add(side.terms.name if one.bought else client)
         return frozenset(given)
 
@@ -332,10 +369,10 @@ class ChannelDesk:
 
     @staticmethod
     def _gained_in(client: str, side: ChannelActor) -> int:
-        first, now = side.terms.balance_msat, side.channel.balance_msat
+        now = side.channel.balance_msat
         if side.name != client:
-            first, now = side.channel.capacity_msat - first, side.channel.capacity_msat - now
-        return now // 1000 - first // 1000
+            now = side.channel.capacity_msat - now
+        return now // 1000 - _began_with(client, side)
 
     def quiet(self) -> bool:
         """Whether every live channel is quiet and holds no payment."""
@@ -411,7 +448,9 @@ class ChannelDesk:
     # -- after silence -------------------------------------------------------------------------------------------------
 
     def connect(self) -> Outbox:
-        """Begin a connection in each channel."""
+        """Begin a connection in each channel; a client opens its own before, if it may (R-CHANNEL-OPENED)."""
+        for client in self._unopened() if self.actor.name != self._lsp else ():
+            self.open(client, self.store)
         return self._each(lambda side: side.connect())
 
     def retry(self) -> Outbox:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import chain
 
-from superscalar_ref.errors import InputError
+from superscalar_ref.errors import InputError, ProtocolError
 from superscalar_ref.parties import messages as m
 from superscalar_ref.parties.actor import Actor
 from superscalar_ref.parties.channel_actor import ChannelActor, Saved
@@ -30,6 +30,7 @@ from superscalar_ref.protocol.chain_links import Sale
 from superscalar_ref.protocol.channel import Channel, View
 from superscalar_ref.protocol.htlc_limits import HtlcLimits
 from superscalar_ref.protocol.shape import NodeKind
+from superscalar_ref.protocol.transaction import Kind
 from superscalar_ref.realise.commitment import Commitment
 from superscalar_ref.signing.keys import SecretKey
 
@@ -59,6 +60,29 @@ def first_commitments(actor: Actor, client: str, label: str) -> tuple[str, Commi
 
 def _sale(actor: Actor, label: str) -> Sale | None:
     return next((sold.sale for sold in actor.factory.record.sales if sold.label == label), None)
+
+
+def standing_first(actor: Actor, client: str, label: str) -> str:
+    """The other side's first commitment in another version than ``label`` that this party has signed; empty for none.
+
+    It pays by the balances of its time, whatever is paid over the channel later. A sale's channel has no other version.
+    """
+    if _sale(actor, label) is not None:
+        return ""
+    archive, records = actor.factory, actor.party.signer.records
+    lsp = archive.terms.lsp
+    own = archive.blueprints[label].templates
+    for name, realised in archive.realised.items():
+        template = realised.template
+        if template.kind is not Kind.COMMITMENT or template.holder != (lsp if actor.name == client else client):
+            continue
+        spent = template.spends[0].outpoint
+        if archive.templates[spent.transaction].kind is Kind.SALE or name in own:
+            continue
+        of_client = archive.templates[spent.transaction].outputs[spent.index].owner == client
+        if of_client and (str(spent), template.slot, realised.sighash.hex()) in records:
+            return name
+    return ""
 
 
 def channel_name(actor: Actor, client: str, label: str = "") -> str:
@@ -133,8 +157,15 @@ def open_in_leaf(
 
 
 def _take_over(actor: Actor, client: str, label: str, store: Store, terms: ChannelTerms, depth: int) -> None:
-    """Write the first commitments as the channel's number 0, durable at once."""
+    """Write the first commitments as the channel's number 0, durable at once.
+
+    Raises ``ProtocolError`` (R-CHANNEL-OPENED) when others stand.
+    """
     own_name, own, _, theirs = first_commitments(actor, client, label)
+    standing = standing_first(actor, client, label)
+    if standing:
+        detail = f"{actor.name} has signed '{standing}' too, and nobody would ever revoke it"
+        raise ProtocolError("R-CHANNEL-OPENED", "FIRST_COMMITMENT_STANDS", detail)
     signature = actor.signatures.get(own_name)
     if signature is None:
         raise InputError(actor.name, f"does not hold '{own_name}' complete", "CHN-2")

@@ -308,10 +308,13 @@ class ClientActor(Actor):
     def _carried(self, contents: Mapping[str, LeafContents], named: tuple[str, ...]) -> dict[str, frozenset[str]]:
         """Which of this client's channels live, and which of them the offer carries: only if the LSP says so too."""
         facts = self.channels_facts(contents, (self.name,))
+        carried, first = facts["carried"], frozenset({self.name})
         if not named:
-            return {**facts, "carried": frozenset()}
-        # Named, and not live here: as unfit as live, and not named.
-        return facts if facts["live"] else {**facts, "carried": frozenset(named)}
+            carried -= first
+        elif self.name not in facts["live"]:
+            # Named, and not live here: as unfit as live, and not named.
+            carried |= first
+        return {**facts, "carried": carried}
 
     def _take_close(self, sender: str, message: m.Close) -> None:
         if self._asked_again(sender, message.label):

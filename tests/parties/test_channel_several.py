@@ -105,7 +105,9 @@ def test_a_version_that_makes_living_channels_one_or_gives_one_another_size_is_r
     merged = LeafContents((replace(first, to_lsp=first.to_lsp + BOUGHT),), (leaf.stocks[0] + 43,))
     larger = LeafContents((first, replace(second, to_lsp=second.to_lsp + 1)), (leaf.stocks[0] - 1,))
     other = LeafContents((first, replace(second, bought="s7")), leaf.stocks)
-    for contents in (merged, larger, other):
+    # The channel's own commitments would not pay it.
+    richer = LeafContents((replace(first, to_client=BALANCE + 5, to_lsp=INBOUND - 5), second), leaf.stocks)
+    for contents in (merged, larger, other, richer):
         before = lsp.party
         with pytest.raises(Refused, match="CHANNELS_CARRIED"):
             lsp.update(home.leaf(), {home.leaf(): contents})
@@ -126,6 +128,11 @@ def test_a_client_whose_channels_do_not_live_takes_no_version_with_an_output_for
     contents = LeafContents((*leaf.channels, bought), (STOCK - BOUGHT - 43,))
     with pytest.raises(Refused, match="CHANNELS_CARRIED"):
         lsp.update(home.leaf(), {home.leaf(): contents})
+    ann = home.scene.clients["ann"]
+    for points in ((None, None), (lsp.new_commitment_point("ann"), ann._next_point())):
+        offer = m.Update("v1", home.leaf(), {**lsp.counted_versions, home.leaf(): 1}, {home.leaf(): contents}, *points)
+        alerts = ann.receive(LSP, m.encode(offer)).alerts
+        assert ann.life.status == "active" and "CHANNELS_CARRIED" in alerts[0]
     home.update(home.leaf())
     (one,) = lsp.counted[home.leaf()].channels
     assert one.capacity == BALANCE + INBOUND + BOUGHT, "what never lived is one channel"
