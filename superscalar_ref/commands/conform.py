@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
             raise InputError("hello", str(fault), "adapter") from fault
         if args.fuzz is not None:
             return _fuzz(runner, profile, args)
-        done = kit.run(runner, profile, tests, known, args.strict)
+        done = kit.run(runner, profile, tests, known, args.strict, only=args.only)
         if args.report:
             from superscalar_ref.conformance.reports import write_report  # noqa: PLC0415
 

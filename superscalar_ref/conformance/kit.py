@@ -47,6 +47,8 @@ class Run:
     results: tuple[Result, ...]
     known: tuple[Known, ...]
     strict: bool
+    only: str = ""
+    """The word by which tests were selected; empty for all."""
 
     @property
     def unexpected(self) -> tuple[Result, ...]:
@@ -133,14 +135,15 @@ def run(
     known: tuple[Known, ...] = (),
     strict: bool = False,
     progress: Callable[[Result], None] = lambda _: None,
+    only: str = "",
 ) -> Run:
-    """Judge every test."""
+    """Judge every test; ``only`` is the word by which they were selected."""
     results = []
     for test in tests:
         result = judge(runner, profile, test)
         progress(result)
         results.append(result)
-    return Run(profile, tuple(results), known, strict)
+    return Run(profile, tuple(results), known, strict, only)
 
 
 # -- reports -----------------------------------------------------------------------------------------------------------
@@ -170,7 +173,7 @@ def claim(done: Run) -> str:
     """What may be said after a run without failures."""
     skipped = {one.profile for one in done.results if one.verdict is Verdict.SKIPPED}
     passed = [
-        f"a part of {name}" if name in skipped else name
+        f"a part of {name}" if done.only or name in skipped else name
         for name in sorted({one.profile for one in done.results if one.verdict is Verdict.PASS})
     ]
     return (
@@ -182,6 +185,8 @@ def claim(done: Run) -> str:
 def doubts(done: Run) -> Iterator[str]:
     """Why a pass may mean little."""
     counts = done.counts()
+    if done.only:
+        yield f"only tests with '{one_line(done.only)}' were asked"
     if counts[Verdict.SKIPPED]:
         skipped = Counter(one.profile for one in done.results if one.verdict is Verdict.SKIPPED)
         yield f"{counts[Verdict.SKIPPED]} tests skipped as undeclared: {', '.join(sorted(skipped))}"

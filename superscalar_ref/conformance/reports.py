@@ -44,7 +44,8 @@ def _write_failure(one: Result, folder: Path, adapter: str, diagnosis: str) -> N
     (folder / "sequence.mmd").write_text(as_sequence(one), encoding="utf-8")
     (folder / "stderr.txt").write_text(diagnosis, encoding="utf-8")
     requests_file = shlex.quote(str((folder / "requests.jsonl").resolve()))
-    script = f"#!/bin/sh\n# {one_line(one.id)}: {one.code}\nexec {adapter} < {requests_file}\n"
+    here = shlex.quote(str(Path.cwd()))
+    script = f"#!/bin/sh\n# {one_line(one.id)}: {one.code}\ncd {here} && exec {adapter} < {requests_file}\n"
     (folder / "repeat.sh").write_text(script, encoding="utf-8")
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
 
 from superscalar_ref import cli
 from superscalar_ref.conformance import chapters, kit, trace
+from superscalar_ref.conformance.adapter import reference_machines
+from superscalar_ref.conformance.seeds import load_seed
 from superscalar_ref.errors import InputError
 from superscalar_ref.spec.location import spec_directory
 
@@ -126,3 +129,20 @@ def test_a_must_without_a_negative_vector_is_open_and_an_empty_cell_is_red() -> 
     row = next(line for line in trace.table(found.requirements).splitlines() if line.startswith("| SES-8 "))
     assert row.count("🟥") == 3  # tests are not looked for here, and there is no vector
     assert "SES-8" not in [one.id for one in trace.trace(tests).open()]
+
+
+def test_the_roles_that_the_guide_gives_are_those_of_the_tables() -> None:
+    guide = (spec_directory() / "chapters" / "conformance.md").read_text()
+    rows = re.findall(r"^\| (\w+) \| (\w+) \| `([\w.]+)`", guide, re.MULTILINE)
+    told = {(machine, role) for machine, role, _ in rows}
+    for name, machine in reference_machines().items():
+        seed = load_seed(machine)
+        assert seed is not None
+        roles = {role for row in machine.table.transitions for role in row.by} - {"chain", "clock", "anyone"}
+        assert {(name, role) for role in roles} == {one for one in told if one[0] == name}
+        for _, role, field in (one for one in rows if one[0] == name):
+            found = set()
+            for start in seed.starts:
+                value = attrgetter(field)(start.context)
+                found |= {start.context.role_of(one) for one in ([value] if isinstance(value, str) else value)}
+            assert role in found, (name, role)

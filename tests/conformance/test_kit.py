@@ -360,6 +360,31 @@ def test_the_example_in_c_passes_what_it_declares(tmp_path: Path, capsys: pytest
     assert "nsequence-overflow-by-one [R-LOCK-16-BIT] NOT_REFUSED" in capsys.readouterr().out
 
 
+@pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed: the guide's adapter is not run")
+def test_the_guide_leads_to_the_first_green_vector_and_the_first_red_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    guide = (spec_directory() / "chapters" / "conformance.md").read_text()
+    program = tmp_path / "mine.mjs"
+    program.write_text(guide.partition("<!-- first adapter -->")[2].partition("```js\n")[2].partition("```")[0])
+    program.chmod(0o755)
+    assert cli.main(["conform", "--adapter", str(program), "--only", "nsequence-oldest"]) == 0
+    said = capsys.readouterr().out
+    # One test is no profile.
+    assert "1 tests: 1 pass" in said and "conforms to a part of odometers" in said and "only tests with" in said
+    assert cli.main(["conform", "--adapter", str(program)]) == 0
+    program.write_text(program.read_text().replace("65535", "65536"))
+    assert cli.main(["conform", "--adapter", str(program), "--report", str(tmp_path / "out")]) == 1
+    again = subprocess.run(
+        ["sh", tmp_path / "out" / "nsequence-overflow-by-one" / "repeat.sh"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd="/",
+    )
+    assert json.loads(again.stdout)["ok"] == {"blocks": 65536, "nsequence": 65536}
+
+
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed: the example in C is not built")
 def test_the_tower_in_c_plays_its_table_its_crashes_and_its_outcomes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
