@@ -58,6 +58,8 @@ def run(args: argparse.Namespace) -> int:
     checked = _given(args.check, specification, read_checked)
     variants = _given(args.variants, specification, read_variants)
     conformed = tuple(read_conformed(path) for path in args.conform)
+    path = args.out / "index.html"
+    _write(path, "")
     root = Path.cwd()
     html = page(
         Material(
@@ -65,34 +67,38 @@ def run(args: argparse.Namespace) -> int:
             findings=load_findings(specification),
             trace=trace(load_tests(), root),
             graphs=graphs(most=most),
-            checked=checked or _decided(args, specification, (), read_checked),
-            variants=variants or _decided(args, specification, ("--variants",), read_variants),
+            checked=checked or decided(args, specification, (), read_checked),
+            variants=variants or decided(args, specification, ("--variants",), read_variants),
             conformed=conformed,
             drawings=root / "diagrams",
             with_tests=(root / "tests").is_dir(),
         )
     )
-    path = args.out / "index.html"
-    try:
-        args.out.mkdir(parents=True, exist_ok=True)
-        path.write_text(html, encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise InputError(str(path), error.strerror or "cannot be written", "--out") from None
+    _write(path, html)
     print(f"{path}: {len(html.encode('utf-8')) / 1e6:.1f} MB")
     return 0
+
+
+def _write(path: Path, text: str) -> None:
+    """Write the page: first an empty one, so that a place that cannot be written is said before anything is decided."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise InputError(str(path), error.strerror or "cannot be written", "--out") from None
 
 
 def _given(path: Path | None, specification: Specification, read: Callable[[Path, Specification], T]) -> T | None:
     return None if path is None else read(path, specification)
 
 
-def _decided(
+def decided(
     args: argparse.Namespace,
     specification: Specification,
     arguments: tuple[str, ...],
     read: Callable[[Path, Specification], T],
 ) -> T | None:
-    """What ``check`` finds now; nothing when that is not wanted. A refuted property is told by the page."""
+    """What ``check`` finds now, refuted or not; None with ``--undecided``. Raises InputError."""
     if args.undecided:
         return None
     with TemporaryDirectory(prefix="superscalar-report-") as home:
@@ -100,5 +106,7 @@ def _decided(
         with path.open("wb") as output:
             loud = ("--progress",) if sys.stderr.isatty() else ()
             command = [sys.executable, "-m", "superscalar_ref.cli", "check", "--json", *arguments, *loud]
-            subprocess.run(command, stdout=output, check=False)
+            code = subprocess.run(command, stdout=output, check=False).returncode
+        if not path.stat().st_size:
+            raise InputError("superscalar-ref check", f"said nothing, and ended with {code}", "report-input")
         return read(path, specification)

@@ -64,7 +64,8 @@ def page(material: Material) -> str:
     requirements = {one.id: one for one in material.trace.requirements}
     in_tables = {name for name, _ in identifiers(specification)}
     decisions = {name for name, _ in DECISION.findall(read(root / "chapters" / "decisions.md"))}
-    anchors = Anchors(in_tables | set(requirements) | decisions, set(in_tables))
+    parameters = {one.name: f"parameter.{one.name}" for one in specification.parameters.parameters}
+    anchors = Anchors(in_tables | set(requirements) | decisions, set(in_tables), parameters)
     chapters = _chapters(root)
 
     machines = {machine.name: (machine, *_drawn(machine, material.drawings)) for machine in specification.machines}

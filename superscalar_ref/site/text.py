@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from markdown_it import MarkdownIt
@@ -22,6 +22,7 @@ from markupsafe import Markup, escape
 
 ID = re.compile(r"\b[A-Z]{1,3}-(?:\d+|[A-Z][A-Z0-9]*)(?:-[A-Z0-9]+)*\b")
 """What looks like an id; whether it is one, the table of anchors says."""
+_NAME = re.compile(rf"{ID.pattern}|\b[a-z]+(?:_[a-z0-9]+)+\b")
 _MARKER = re.compile(r"^<!-- .*? -->\n?", re.MULTILINE)
 _TAG = re.compile(r"(<[^>]+>)")
 _DEFINED = re.compile(r"<li>(?=\s*(?:<p>)?<strong>([A-Z]+-[A-Z0-9-]+)</strong>)")
@@ -37,6 +38,8 @@ class Anchors:
     """Every id that has an anchor somewhere on the page."""
     taken: set[str] = field(default_factory=set)
     """Those whose anchor stands already."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Names that are no ids, such as a parameter's, and their anchors."""
 
     def link(self, html: str) -> str:
         """Return HTML in which each id that is named is a link to its anchor."""
@@ -46,12 +49,13 @@ class Anchors:
             if part.startswith("<"):
                 inside += part.startswith("<a ") - part.startswith("</a>")
             elif not inside:
-                parts[number] = ID.sub(self._linked, part)
+                parts[number] = _NAME.sub(self._linked, part)
         return "".join(parts)
 
     def _linked(self, found: re.Match[str]) -> str:
-        identity = found[0]
-        return f'<a class="id" href="#{identity}">{identity}</a>' if identity in self.known else identity
+        name = found[0]
+        anchor = name if name in self.known else self.names.get(name, "")
+        return f'<a class="id" href="#{anchor}">{name}</a>' if anchor else name
 
     def words(self, says: str) -> Markup:
         """Plain words as HTML: escaped, on one line, `code` as code, ids as links."""

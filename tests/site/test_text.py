@@ -77,3 +77,10 @@ def test_a_cell_of_a_table_knows_its_column() -> None:
     html = made("| a `b` | c |\n| --- | :-: |\n| 1 | **2** |\n").html
     assert '<td data-label="a b"><span>1</span></td>' in html
     assert '<td data-label="c"><span><strong>2</strong></span></td>' in html
+
+
+def test_a_parameter_is_linked_where_it_is_named() -> None:
+    anchors = Anchors(KNOWN, names={"step_blocks": "parameter.step_blocks"})
+    assert anchors.words("my_step_blocks, step_blocks") == (
+        'my_step_blocks, <a class="id" href="#parameter.step_blocks">step_blocks</a>'
+    )
