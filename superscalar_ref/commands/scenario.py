@@ -47,6 +47,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--spike-blocks", type=int, default=144, metavar="N", help="blocks that it lasts; 0: none (144)"
     )
+    parser.add_argument("--hurry", action="store_true", help="who has a coin pays the spike's price and does not wait")
     parser.add_argument("--days", type=int, default=9, metavar="N", help="ladder: days to run (9)")
     parser.add_argument("--payee", default="claims", metavar="WORD", help="payment: claims, fails or silent (claims)")
     parser.add_argument(
@@ -206,7 +207,7 @@ def _lsp_vanishes(args: argparse.Namespace) -> int:
             _keep(args.keep, town, kits)
         middle = town.ledger.height + plan.middle()
         market = FeeMarket(plan.economy.feerate, (Spike(middle, args.spike_blocks, args.spike),))
-        ended = everybody_leaves(town, kits, market, progress)
+        ended = everybody_leaves(town, kits, market, progress, hurry=args.hurry)
     if args.json:
         print(json.dumps({**asdict(ended), "total": asdict(ended.total), "all_out": ended.all_out}))
     else:

@@ -114,6 +114,8 @@ class _Run:
     ledger: KernelLedger
     market: FeeMarket
     leavers: list[_Leaver]
+    hurry: bool
+    """Whether those with a coin pay the price of a spike as well."""
     by_kind: dict[str, Sum] = field(default_factory=dict)
     made: dict[OutPoint, int] = field(default_factory=dict)
     brought: int = 0
@@ -135,8 +137,8 @@ class _Run:
         kinds = {txid: kind for txid, (_, kind, _) in ready.items()}
         children: dict[str, Bumper] = {}
         offers = [offer for offer, _, _ in ready.values()]
-        # In a spike those with a coin wait as well: nothing presses, for nobody else is there.
-        if not self.market.in_spike(height):
+        # Nothing presses, for nobody else is there: in a spike those with a coin may wait as well.
+        if self.hurry or not self.market.in_spike(height):
             for parent, _, owners in ready.values():
                 found = self._child(parent, owners, list(children.values()), height)
                 if found is not None:
@@ -202,7 +204,10 @@ class _Run:
         """Blocks to the next height at which something may be published, or comes to rest."""
         height = self.ledger.height
         if poor and self.market.in_spike(height + 1):
-            return self.market.spike_end(height + 1) - height - 1
+            over = self.market.spike_end(height + 1) - height - 1
+            # What waits for the price is not what the next one, who pays it, waits for.
+            later = [leaver.watcher.wait(over) for leaver in self.leavers if self.hurry and not leaver.done]
+            return min([over, *(wait for wait in later if wait)])
         return min((self._wait_of(leaver, last - height) for leaver in self.leavers if not leaver.done), default=1)
 
     def _wait_of(self, leaver: _Leaver, most: int) -> int:
@@ -219,12 +224,20 @@ def kits_of(town: Town) -> dict[str, Kit]:
 
 
 def everybody_leaves(
-    town: Town, kits: Mapping[str, Kit], market: FeeMarket, progress: Progress = lambda what, done, of: None
+    town: Town,
+    kits: Mapping[str, Kit],
+    market: FeeMarket,
+    progress: Progress = lambda what, done, of: None,
+    *,
+    hurry: bool = False,
 ) -> Ended:
-    """Let all clients leave from their kits, on the town's chain; a ``KeyboardInterrupt`` ends it with what is done."""
+    """Let all clients leave from their kits, on the town's chain; a ``KeyboardInterrupt`` ends it with what is done.
+
+    ``hurry``: those with a coin pay the price of a spike for their path; a sweep, which nobody else can take, waits.
+    """
     begun = town.ledger.height
     leavers = list(_leavers(town, kits, begun, progress))
-    run = _Run(town.ledger, market, leavers)
+    run = _Run(town.ledger, market, leavers, hurry)
     run.look()
     interrupted = False
     try:

@@ -13,10 +13,16 @@ from superscalar_ref.cli import main
 from superscalar_ref.errors import InputError, ProtocolError
 from superscalar_ref.parties.bumper import Bumper
 from superscalar_ref.parties.kit import without
+from superscalar_ref.protocol.fees import Paid, reserve_needed
 from superscalar_ref.protocol.shape import Shape
+from superscalar_ref.protocol.transaction import Kind, Role
+from superscalar_ref.realise.child import CHILD_VBYTES
 from superscalar_ref.scenario.lsp_vanishes import Ended, everybody_leaves, kits_of
 from superscalar_ref.scenario.town import Plan, Town, build_town, check_plan
 from tests.scenario.plans import small
+
+PRICE = 5
+"""Of a spike (sat/vB) that a reserve is enough for."""
 
 
 def left(plan: Plan, market: FeeMarket | None = None) -> tuple[Town, Ended]:
@@ -68,6 +74,38 @@ def test_a_spike_delays_and_costs_nobody_its_money(quiet: tuple[Town, Ended]) ->
     swept = [out.height for out in ended.clients if out.status == "swept"]
     earlier = [out.height for out in quiet[1].clients if out.status == "swept"]
     assert min(swept) - ended.begun > max(earlier) - quiet[1].begun
+
+
+def paths(town: Town) -> list[Paid]:
+    """What is signed into each transaction on the way to a commitment of a client, each once."""
+    found: dict[str, Paid] = {}
+    for factory in town.factories:
+        for name, client in factory.clients.items():
+            templates = client.factory.templates
+            for one in templates.values():
+                if one.kind in (Kind.KICKOFF, Kind.STATE) or (one.kind is Kind.COMMITMENT and one.holder == name):
+                    anchor = sum(output.amount for output in one.outputs if output.role is Role.ANCHOR)
+                    found[one.name] = Paid(client.complete_transaction(one.name).vbytes, one.fee, anchor)
+    return list(found.values())
+
+
+@pytest.mark.parametrize("clients", [1, 2])
+def test_in_a_hurry_the_reserves_pay_for_the_spike_what_the_formula_says(clients: int) -> None:
+    """R-RESERVE: one pays all of its path; two who leave together share what they share."""
+    plan = small(clients=clients, reserve_every=1)
+    town = build_town(plan)
+    needed = reserve_needed(paths(town), CHILD_VBYTES, PRICE, plan.economy.dust) - plan.economy.dust
+    begun = town.ledger.height
+    market = FeeMarket(1, (Spike(begun + 1, 60, PRICE),))
+    ended = everybody_leaves(town, kits_of(town), market, hurry=True)
+    assert ended.all_out
+    assert sum(out.reserve_spent for out in ended.clients) == needed > 0
+    assert all(out.status == "swept" for out in ended.clients)
+    waiting = build_town(plan)
+    patient = everybody_leaves(waiting, kits_of(waiting), market)
+    assert patient.all_out
+    assert sum(out.reserve_spent for out in patient.clients) < needed, "who waits pays less, and is out later"
+    assert patient.ended > ended.ended
 
 
 def test_a_client_whose_kit_lacks_its_path_is_not_out_by_itself() -> None:
