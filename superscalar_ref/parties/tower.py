@@ -35,6 +35,7 @@ from superscalar_ref.parties import tower_messages as t
 from superscalar_ref.parties.actor import Outbox
 from superscalar_ref.parties.tower_store import KeptEntry, TowerStore
 from superscalar_ref.protocol.strategy import Strategy, load_strategy
+from superscalar_ref.protocol.transaction import Kind
 from superscalar_ref.protocol.watchtower import NOT_THERE, Case, Health, Sight, look, watchtower_machine
 from superscalar_ref.realise.book import CoinOutput
 from superscalar_ref.realise.child import bump
@@ -129,6 +130,18 @@ class Tower:
         waiting = sum(case.status == "triggered" for case in self._cases.values())
         return Health(self.height, max(self.tip, self.height), cases, len(self._raw), waiting)
 
+    def taken(self, client: str) -> tuple[str, ...]:
+        """Outputs of revoked commitments that something else than this client's penalties has spent.
+
+        What did may have an output on which no penalty could be finished: the client has its delay to look (Q-CHN-5).
+        """
+        cases = (case for case in self.cases(client) if any(entry.kind == Kind.PENALTY for entry in case.entries))
+        return tuple(
+            case.outpoint
+            for case in cases
+            if case.outpoint in self._spends and not any(entry.name in self._seen for entry in case.entries)
+        )
+
     def _recover(self) -> None:
         place = str(self.store.path)
         self._cases: dict[tuple[str, str], Case] = {}
@@ -166,8 +179,8 @@ class Tower:
                 self._register(sender, message.entries)
             case t.AskHealth():
                 known = self.health()
-                report = t.HealthReport(known.height, known.tip, known.lag, known.cases, known.entries, known.waiting)
-                self._say(sender, report)
+                whole = known.height, known.tip, known.lag, known.cases, known.entries, known.waiting
+                self._say(sender, t.HealthReport(*whole, self.taken(sender)))
             case t.Block() | t.Tip() | t.Feerate() if sender != CHAIN:
                 raise MessageError(f"message of {sender}", "only the chain says what is on chain", "message-form")
             case t.Block():

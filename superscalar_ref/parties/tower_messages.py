@@ -103,6 +103,8 @@ class HealthReport:
     entries: Count
     waiting: Count
     """Outputs on chain and unspent, with every answer to them still locked."""
+    taken: tuple[str, ...] = ()
+    """Outputs of revoked commitments (``txid:index``) that another than the asker's penalties has spent: look there."""
 
 
 TowerMessage = Register | Registered | NotRegistered | Block | Tip | Feerate | AskHealth | HealthReport

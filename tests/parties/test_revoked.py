@@ -259,3 +259,26 @@ def test_of_the_penalties_at_several_feerates_the_cheapest_that_suffices_goes_ou
     (penalty,) = sky.waiting.values()
     to_local = 600_000
     assert to_local - penalty.outputs[0].amount_sat == paid * penalty.vbytes
+
+
+def test_the_tower_says_what_was_taken_of_its_client_and_what_its_own_penalty_took(pasts: dict[bool, Past]) -> None:
+    theft = Theft.of(pasts[False], LSP, 1)
+    sky = Sky(theft.ledger, {"T": copied(pasts[False].play.pair.towers["T"])})
+    sky.look()
+
+    def taken(name: str) -> tuple[str, ...]:
+        ((_, said),) = sky.towers["T"].receive(name, t.encode(t.AskHealth())).messages
+        report = t.decode(said, "T")
+        assert isinstance(report, t.HealthReport)
+        return report.taken
+
+    assert taken(CLIENT) == ()
+    commitment, *stages = theft.strike(own_inputs=True)
+    theft.ledger.mine([commitment.serialized, *(one.serialized for one in stages)])
+    sky.wait(3)
+    (payment,) = theft.said.htlcs
+    (vout,) = (n for n, output in enumerate(commitment.outputs) if output.amount_sat == payment.amount_msat // 1000)
+    assert taken(CLIENT) == (f"{commitment.txid}:{vout}",), "to_local it has taken itself"
+    assert taken("somebody else") == ()
+    again = Tower("T", sky.towers["T"].store, sky.towers["T"].depth)
+    assert again.taken(CLIENT) == (f"{commitment.txid}:{vout}",)

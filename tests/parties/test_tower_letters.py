@@ -343,6 +343,7 @@ def test_the_process_answers_a_kickoff_after_a_restart(tmp_path: Path) -> None:
         "cases": {"responded": 1},
         "entries": 2,
         "waiting": 0,
+        "taken": [],
     }
 
 
