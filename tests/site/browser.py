@@ -30,6 +30,10 @@ def program() -> str | None:
     return next((found for name in PROGRAMS if (found := shutil.which(name))), None)
 
 
+class EndedError(Exception):
+    """The browser is gone, or never came."""
+
+
 class Browser:
     """One page of a browser, and what it asked the network for."""
 
@@ -89,7 +93,10 @@ class Browser:
         message: dict[str, Any] = {"id": self._number, "method": method, "params": parameters}
         if self._session:
             message["sessionId"] = self._session
-        os.write(self._write, json.dumps(message).encode() + b"\0")
+        try:
+            os.write(self._write, json.dumps(message).encode() + b"\0")
+        except BrokenPipeError:
+            raise EndedError from None
         while True:
             answer = self._next()
             if answer.get("id") == self._number:
@@ -109,7 +116,8 @@ class Browser:
     def _next(self) -> dict[str, Any]:
         while b"\0" not in self._rest:
             more = os.read(self._read, 1 << 20)
-            assert more, "the browser has ended"
+            if not more:
+                raise EndedError
             self._rest += more
         message, _, self._rest = self._rest.partition(b"\0")
         found: dict[str, Any] = json.loads(message)
