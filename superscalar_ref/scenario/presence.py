@@ -2,6 +2,8 @@
 
 * An LSP that cheats publishes, as soon as the chain takes it, everything on the way to an older state and its own
   commitment there. A client that looks in time answers with the newest state; one that looks too late does not.
+* While blocks ask for more than is signed in, a client with a reserve ("deposit insurance") pays and is in time. One
+  that has none is held back; if for longer than is assumed, poison is its insurance, and limited.
 * A client that is absent for ever is paid by the alternate, whenever somebody publishes it after the end; under the
   classic end the LSP takes everything.
 """
@@ -12,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from superscalar_ref.bitcoin.transaction import Transaction
+from superscalar_ref.chain.fees import FeeMarket, Spike
 from superscalar_ref.protocol.blueprint import Channel, LeafContents, commitment_name
 from superscalar_ref.protocol.transaction import Kind
 from superscalar_ref.scenario.reorgs import Cast
@@ -19,6 +22,8 @@ from superscalar_ref.scenario.town import LSP, Plan
 
 GAIN = 20_000
 """What the newer version gives the client more than the older one (sat)."""
+PRICE = 10
+"""Of a fee spike (sat/vB); a reserve of the plan is enough for it."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +55,11 @@ def longest_absence(plan: Plan) -> int:
     return plan.locks.step - 1
 
 
-def cheated(plan: Plan, absence: int) -> Seen:
+def cheated(plan: Plan, absence: int, price: int = 0) -> Seen:
     """The LSP publishes the state before the newest and all below it, at once; the client looks every so often.
 
     ``plan`` is of one factory of one client. The worst moment is played: the kickoff is mined right after a look.
+    Blocks ask for ``price`` (sat/vB) for two steps from there on. The LSP pays it, the client if it has a reserve.
     """
     cast, client = _active(plan)
     leaf = cast.factory.lsp.tree.leaf_of(client)
@@ -67,15 +73,24 @@ def cheated(plan: Plan, absence: int) -> Seen:
         cast.wire.run()
     watcher = cast.watchers[client]
     last_look = cast.ledger.height
+    spike = FeeMarket(0, (Spike(last_look + 1, 2 * plan.locks.step, price),) if price else ())
     published: dict[str, Transaction] = {}
     for _ in range(plan.locks.end // 2):
         if cast.ledger.height - last_look >= absence:
             watcher.look()
             last_look = cast.ledger.height
-            published |= watcher.publish()
+            offers = watcher.offers(spike.feerate(last_look))
+            paid = spike.block(last_look + 1, tuple(offers.values()))
+            published |= {name: offer.transaction for name, offer in offers.items() if offer in paid}
         # The LSP's come first: ties go to who cheats.
         _mine(cast, [*older, *published.values()])
-    return Seen("no watchtower", absence, cast.factory.clients[client].life.owed, cast.received()[0], _sweep_fee(cast))
+    return Seen(
+        "no watchtower" if not price else "a fee spike",
+        absence,
+        cast.factory.clients[client].life.owed,
+        cast.received()[0],
+        _sweep_fee(cast),
+    )
 
 
 def absent(plan: Plan, late: int) -> Seen:
@@ -140,10 +155,18 @@ def rows(plan: Plan) -> tuple[tuple[str, Callable[[], Seen], bool], ...]:
     """Every play: what it shows, how it is played, and whether the client ends with what it is owed."""
     most = longest_absence(plan)
     poor, rich = replace(plan, stock=GAIN // 2), replace(plan, stock=2 * GAIN)
+    insured, bare = (replace(poor, reserve_every=every) for every in (1, 0))
     return (
         (f"no watchtower, looks every {most} blocks", lambda: cheated(poor, most), True),
         (f"no watchtower, looks every {plan.locks.step} blocks", lambda: cheated(poor, plan.locks.step), False),
         ("the same, where the poisoned stock is worth more than the gain", lambda: cheated(rich, most + 1), True),
+        (f"cheated while blocks ask for {PRICE} sat/vB, with a reserve", lambda: cheated(insured, 1, PRICE), True),
+        ("the same without a reserve, held back for two steps", lambda: cheated(bare, 1, PRICE), False),
+        (
+            "the same, where the poisoned stock is worth more than the gain",
+            lambda: cheated(replace(rich, reserve_every=0), 1, PRICE),
+            True,
+        ),
         ("absent for ever, inverted end, comes back at the end", lambda: absent(plan, 0), True),
         ("absent for ever, inverted end, comes back 50 blocks later", lambda: absent(plan, 50), True),
         ("absent for ever, classic end", lambda: absent(classic(plan), 10), False),

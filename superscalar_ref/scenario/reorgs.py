@@ -19,12 +19,13 @@ from superscalar_ref.bitcoin.transaction import Transaction, TxInput, TxOutput, 
 from superscalar_ref.chain.kernel import KernelLedger
 from superscalar_ref.machine.types import Event
 from superscalar_ref.parties.actor import Actor
+from superscalar_ref.parties.bumper import Bumper
 from superscalar_ref.parties.client import ClientActor
 from superscalar_ref.parties.watch import Watcher, txid_bytes
 from superscalar_ref.parties.wire import Wire
 from superscalar_ref.protocol.blueprint import FUNDING, alternate_name, commitment_name, sweep_name, version_text
 from superscalar_ref.protocol.weight import lock_path_vbytes
-from superscalar_ref.scenario.town import LSP, Factory, Plan, payout_script, sign_town, wallet_key
+from superscalar_ref.scenario.town import LSP, Factory, Plan, payout_script, sign_town, wallet_key, wallet_script
 
 AGAIN = "nothing"
 """A branch that brings nothing: the same must be published again."""
@@ -75,6 +76,8 @@ class Cast:
         (factory,) = town.factories
         actors: dict[str, Actor] = {LSP: factory.lsp, **factory.clients}
         watchers = {name: Watcher(actor, town.ledger) for name, actor in actors.items()}
+        for name, coin in town.reserves.items():
+            watchers[name].purse = Bumper(wallet_key(name), wallet_script(name), [coin])
         return cls(plan, town.ledger, factory, watchers, Wire(actors))
 
     @property

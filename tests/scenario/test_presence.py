@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from superscalar_ref.scenario.presence import GAIN, absent, cheated, classic, longest_absence, rows
+from superscalar_ref.scenario.presence import GAIN, PRICE, absent, cheated, classic, longest_absence, rows
 from superscalar_ref.scenario.town import Plan
 from tests.scenario.plans import small
 
@@ -31,6 +31,17 @@ def test_the_poisoned_stock_covers_a_gain_that_is_smaller() -> None:
     late = cheated(ample, longest_absence(ample) + 1)
     assert late.whole
     assert late.has > late.owed
+
+
+def test_a_reserve_insures_without_limit_and_poison_with_one() -> None:
+    """Deposit insurance: in a spike that outlasts a step, what the client counts on, or what the poison is worth."""
+    spent = cheated(replace(plan(), reserve_every=1), 1, PRICE)
+    assert spent.whole
+    assert spent.has == spent.owed - spent.fees
+    bare = cheated(replace(plan(), reserve_every=0), 1, PRICE)
+    assert not bare.whole
+    assert bare.owed - bare.has >= GAIN - plan().stock
+    assert cheated(replace(plan(), reserve_every=0, stock=GAIN + 1_000), 1, PRICE).whole
 
 
 @pytest.mark.parametrize("late", [0, 30])
