@@ -396,7 +396,7 @@ def test_the_tower_in_c_plays_its_table_its_crashes_and_its_outcomes(
     said = capsys.readouterr().out
     assert "tower in C 1 conforms to a part of restarts + tower-outcomes + watchtower" in said
     assert "L3" not in said, "outcomes were looked at: no reason to mind"
-    assert cli.main(["conform", "--adapter", str(program), "--fuzz", "30", "--only", "watchtower"]) == 0
+    assert cli.main(["conform", "--adapter", str(program), "--fuzz", "10", "--only", "watchtower"]) == 0
     text = source.read_text()
     for right, wrong, test in (
         # It says that it keeps what a crash would take.
