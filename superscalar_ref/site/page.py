@@ -108,8 +108,8 @@ def page(material: Material) -> str:
         matrix=matrix(material.conformed, list(requirements)),
         graphs=material.graphs,
         ways={row: way for graph in material.graphs.values() for row, way in ways(graph).items()},
-        data=Markup(_inside(material.graphs)),
-        index=Markup(_inside(index(specification, material.findings, tables, list(requirements.values()), texts))),
+        data=Markup(inside(material.graphs)),
+        index=Markup(inside(index(specification, material.findings, tables, list(requirements.values()), texts))),
     )
 
 
@@ -166,7 +166,7 @@ def _drawn(machine: Machine, folder: Path | None) -> tuple[Markup, str]:
         return Markup(), str(error)
 
 
-def _inside(value: object) -> str:
+def inside(value: object) -> str:
     """JSON that may stand inside a script element: it has no '<'."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
 

@@ -15,7 +15,7 @@ import pytest
 from superscalar_ref.conformance.kit import load_tests
 from superscalar_ref.conformance.trace import trace
 from superscalar_ref.site.found import Adapter, Answered, Conformed
-from superscalar_ref.site.page import matrix
+from superscalar_ref.site.page import inside, matrix
 from superscalar_ref.spec.load import identifiers
 from superscalar_ref.spec.specification import Specification
 
@@ -123,6 +123,12 @@ def test_what_comes_from_files_is_escaped(tree: Element, anchors: Mapping[str, E
     assert EVIL in anchors["conformance"].text()
     # In a drawing words are broken into lines.
     assert "onerror=alert(1)" in anchors[REFUTED].text()
+
+
+def test_data_cannot_end_the_script_that_holds_it() -> None:
+    text = inside({EVIL: ["<!--", "</SCRIPT>"]})
+    assert "<" not in text
+    assert json.loads(text) == {EVIL: ["<!--", "</SCRIPT>"]}
 
 
 def test_the_diagrams_lead_to_rows_and_states(anchors: Mapping[str, Element], specification: Specification) -> None:
