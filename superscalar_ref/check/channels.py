@@ -409,8 +409,9 @@ def _checked(here: Pair) -> Pair:
         if standing:
             says = f"{side.peer} can publish its newest commitment on outpoint {standing[0]}, which was left"
             return replace(here, broken=(REVOKED, says))
-        balance = side.balance_msat if name == CLIENT else side.capacity_msat - side.balance_msat
-        stale = sorted(version for version, stood in here.firsts if str(version) in complete and stood != balance)
+        # What each had then; who has more by now loses by it.
+        shares = [(version, stood if name == CLIENT else side.capacity_msat - stood) for version, stood in here.firsts]
+        stale = sorted(one for one, stood in shares if str(one) in complete and stood < side.balance_msat)
         if stale:
             says = f"{side.peer} can publish the first commitment of version {stale[0]}: it pays by old balances"
             return replace(here, broken=(REVOKED, says))
