@@ -135,6 +135,36 @@ def test_a_payment_split_over_two_channels_of_a_client_is_claimed_when_all_of_it
     assert net.earned() == 2 * FEE_MSAT
 
 
+@pytest.mark.parametrize("claimed", [True, False])
+@pytest.mark.parametrize("closer", ["A", LSP])
+def test_a_split_payment_ends_alike_in_all_its_parts_when_one_channel_goes_on_chain(closer: str, claimed: bool) -> None:
+    """One part's channel is closed while both are in flight: the other part is settled, or given back, by messages."""
+    net = Net.start(one="A", jit="A", two="B")
+    parts = (("one", 30_000_001), ("jit", 20_000_122))
+    payee = net.pairs["two"].a
+    payee.answer = lambda htlc: None
+    for via, amount in parts:
+        net.route(1, "two", amount, via=via)
+        net.pay(via, 1, amount + FEE_MSAT)
+    assert [len(net.pairs[name].a.channel.htlcs) for name in ("one", "jit", "two")] == [1, 1, 2]
+    pair = net.pairs["one"]
+    pair.sides[closer].force_close()
+    payee.answer = claims(1) if claimed else lambda htlc: "too little"
+    net.pairs["two"].post("B", payee.answer_pending())
+    net.run()
+    chain = Chain(net.ledger, {name: ChannelWatcher(side, net.ledger) for name, side in pair.sides.items()})
+    for _ in range(60):
+        chain.round(list(chain.watchers))
+        if all(side.channel.status in OVER for side in pair.sides.values()):
+            break
+    else:
+        raise AssertionError("not over")
+    sent = 30_000_001 + FEE_MSAT
+    kept = (CLIENT_MSAT - sent) // 1000 + (0 if claimed else sent // 1000)
+    assert chain.paid(payout("A in one")) == kept
+    assert (net.balance("jit"), net.balance("two")) == ((-20_000_122 - FEE_MSAT, AMOUNT) if claimed else (0, 0))
+
+
 def test_the_lsp_dies_at_any_moment_of_a_payment() -> None:
     for moment in range(40):
         net = Net.start(one="A", two="B")
