@@ -58,6 +58,18 @@ SOMETIMES = "-SOMETIMES"
 TOWERS = towers.PROPERTIES
 LIVES, MAIL = lives.PROPERTIES, network.PROPERTIES
 CHANNELS, LEAF, PAYMENTS = channels.PROPERTIES, leaf.PROPERTIES, htlc.PROPERTIES
+LEAF_SEARCHES = {"stock": frozenset(LEAF) - set(leaf.BALANCES), "balances": frozenset(leaf.BALANCES)}
+"""The two searches of one leaf: sales and updates by their tables, and payments; with what each decides."""
+SEARCHES = {
+    "ceremonies": frozenset(CEREMONIES),
+    "lives": frozenset(LIVES),
+    "towers": frozenset(TOWERS),
+    "network": frozenset(MAIL),
+    "channels": frozenset(CHANNELS),
+    "payments": frozenset(PAYMENTS),
+    **LEAF_SEARCHES,
+}
+"""The searches without a configuration, with what each decides."""
 KNOWN = (*CLIENT, "P-LSP-EXIT", *BOTH, *STATIC, *CEREMONIES, *LIVES, *MAIL, *CHANNELS, *PAYMENTS, *TOWERS, *LEAF)
 """Every property that is decided here; each has a ``sometimes`` of the same name with ``-SOMETIMES``."""
 
@@ -99,7 +111,7 @@ class Job:
     choices: tuple[tuple[str, str], ...] = ()
     hero: str = ""
     search: str = "ceremonies"
-    """Without a configuration: ceremonies, lives, network, channels, payments, towers, stock (a leaf and sales)."""
+    """Without a configuration: a key of ``SEARCHES``."""
     default: bool = True
     """Whether the words are the specification's defaults."""
 
@@ -168,20 +180,9 @@ def jobs(design: Design, properties: Iterable[str]) -> list[Job]:
     """What has to be run to decide ``properties``, the dearest first."""
     wanted = {name.removesuffix(SOMETIMES) for name in properties}
     found: list[Job] = []
-    if wanted & set(CEREMONIES):
-        found.append(Job(None))
-    if wanted & set(LIVES):
-        found.append(Job(None, search="lives"))
-    if wanted & set(TOWERS):
-        found.append(Job(None, search="towers"))
-    if wanted & set(MAIL):
-        found.append(Job(None, search="network"))
-    if wanted & set(CHANNELS):
-        found.append(Job(None, search="channels"))
-    if wanted & set(PAYMENTS):
-        found.append(Job(None, search="payments"))
-    if wanted & set(LEAF):
-        found.append(Job(None, search="stock"))
+    for search, decided in SEARCHES.items():
+        if wanted & decided:
+            found.append(Job(None, search=search))
     parameters = design.specification.parameters
     fixed = {"stock_lock": str(parameters["stock_lock"].default)}
     on_choices = wanted & {"P-EXIT-ALWAYS", "P-LSP-EXIT", "P-EXIT-BEFORE-END", *BOTH}
@@ -207,10 +208,10 @@ def run_job(
     """
     meter = meter or Meter()
     wanted = {name.removesuffix(SOMETIMES) for name in properties}
-    if job.search == "stock":
+    if job.search in LEAF_SEARCHES:
         parameters, table, clients = design.specification.parameters, design.stock_table(), design.tables().client
         return leaf.judge_leaf(
-            parameters, table, clients, design.strategy, design.plot, wanted & set(LEAF), quick, meter
+            parameters, table, clients, design.strategy, design.plot, wanted & LEAF_SEARCHES[job.search], quick, meter
         )
     if job.configuration is None:
         return _searched(design, job.search, wanted, quick, meter)

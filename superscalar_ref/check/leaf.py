@@ -25,6 +25,8 @@ from superscalar_ref.spec.parameters import ParameterSet
 
 PROPERTIES = (SALES, STOPS, OLD, UPDATED, PAID, PRICE)
 """What is decided here."""
+BALANCES = (PAID,)
+"""Those of them that depend on no table."""
 
 
 def stops_of(
@@ -99,7 +101,7 @@ def _trace(name: str, stop: Stop, game: Arena, solved: Solution, strategy: Strat
     return Trace(
         name,
         game.hero,
-        CONFIGURATION.id,
+        "balances" if name in BALANCES else CONFIGURATION.id,
         (),
         game.owed,
         solved.amount,

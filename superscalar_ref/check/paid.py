@@ -66,6 +66,8 @@ class Moving:
     """(outpoint, holder) → the holder's newest commitment there."""
     dropped: dict[str, set[str]] = field(default_factory=dict)
     """Party → its own commitments that it has revoked."""
+    resting: bool = True
+    """Whether no payment is under way."""
     firsts: frozenset[str] = frozenset()
     """Commitments that a ceremony signed, which the channel knows nothing of (a wrong design)."""
 
@@ -84,11 +86,12 @@ class Moving:
         payer, payee = (LSP, self.client) if amount > 0 else (self.client, LSP)
         places = {"newest": self.places[-1:], "first": self.places[:1]}.get(self.leaf.plot.moving, self.places)
         for number, says in enumerate(self._renew(payee, payer, places, self.balances[self.client] + amount)):
+            self.resting = number == 3
             if number == 0:
                 self.balances[payer] -= abs(amount)
                 yield f"{payer} pays {payee} {abs(amount)} units: {says}"
             else:
-                if number == 3:
+                if self.resting:
                     self.balances[payee] += abs(amount)
                 yield says
 
@@ -238,7 +241,7 @@ class _Purchase:
             frozenset(catalog),
             {BUYER: owed, LSP: 0},
             missing,
-            waiting=frozenset({BUYER}),
+            waiting=frozenset({BUYER} if all(one.resting for one in (first, bought) if one) else ()),
             parts=parts,
         )
 

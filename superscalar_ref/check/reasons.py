@@ -230,13 +230,14 @@ _READS: dict[str, frozenset[str]] = {
     "towers": frozenset({"client", "watchtower"}),
     "lives": frozenset({"client", "factory"}),
     "ceremonies": frozenset({"session"}),
-    "stock": frozenset({"stock"}),
+    "stock": frozenset({"stock", "client"}),
+    "balances": frozenset(),
     "payments": frozenset({"channel"}),
     "network": _SIGNING,
     "channels": frozenset({"channel", "client"}),
 }
 """The tables that each search steps through, the cheapest search first; one that is not named may step through all."""
-_COUNTS = ("stock", "payments")
+_COUNTS = ("stock", "balances", "payments")
 """The searches without a configuration that read the parameters."""
 _FOLLOWS = ("P-STRATEGY-WINS", *TOWERS)
 """What depends on the strategy: all else is about what could be done."""

@@ -169,7 +169,7 @@ def _penalised(holder: str, other: str) -> Trace:
     found = mined(moving.catalog, rounds)
     funding = moving.catalog[FUNDING]
     # A trace is of a loss: here that of a hero that counts on one unit more than there is in its channel.
-    return Trace("P-PAYMENT-KEPT", other, "stock", (), CAPACITY + 1, CAPACITY, (), rounds, found, funding, "", hands)
+    return Trace("P-PAYMENT-KEPT", other, "balances", (), CAPACITY + 1, CAPACITY, (), rounds, found, funding, "", hands)
 
 
 @pytest.mark.parametrize(("holder", "other"), [(LSP, "A"), ("A", LSP)])
