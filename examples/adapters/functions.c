@@ -101,7 +101,7 @@ static void nsequence(int64_t seq, const char *line)
 
 static void expiry(int64_t seq, const char *line)
 {
-    int64_t tip, at, end, leave, margin, cutoff, incoming, earliest, latest;
+    int64_t tip, at, end, leave, margin, cutoff, incoming, forward, earliest, latest;
 
     if (!number_of(line, "tip", &tip) || !number_of(line, "expiry", &at) || !number_of(line, "end", &end) ||
         !number_of(line, "exit_blocks", &leave) || !number_of(line, "margin_blocks", &margin) ||
@@ -109,6 +109,8 @@ static void expiry(int64_t seq, const char *line)
         fault(seq, "an argument is missing");
         return;
     }
+    if (!number_of(line, "forward_margin_blocks", &forward))
+        forward = margin;
     earliest = tip + leave + margin;
     latest = end - cutoff;
     if (earliest > latest)
@@ -117,7 +119,7 @@ static void expiry(int64_t seq, const char *line)
         reject(seq, "EXPIRY_TOO_SOON");
     else if (at > latest)
         reject(seq, "EXPIRY_TOO_LATE");
-    else if (number_of(line, "incoming", &incoming) && incoming < at + leave + margin)
+    else if (number_of(line, "incoming", &incoming) && incoming < at + leave + forward)
         reject(seq, "DELTA_TOO_SMALL");
     else
         printf("{\"seq\": %" PRId64 ", \"ok\": {\"earliest\": %" PRId64 ", \"latest\": %" PRId64 "}}\n", seq, earliest,

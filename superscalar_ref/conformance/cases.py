@@ -406,6 +406,8 @@ def _expiries() -> Iterator[Case]:
 
     def expiry(slug: str, at: int, comment: str, negative: bool = False, **form: Any) -> Case:
         rules = ("R-HTLC-LATEST",) if "late" in slug or "old" in slug else ("R-EXIT-MARGIN",)
+        if "incoming" in form:
+            rules, form = ("R-HTLC-FORWARD",), {**form, "forward_margin_blocks": 60}
         return Case(
             f"expiry-{slug}",
             "htlc.expiry",
@@ -419,13 +421,13 @@ def _expiries() -> Iterator[Case]:
     yield expiry("earliest", 1968, "Tip, exit and margin: the earliest that is accepted.")
     yield expiry("middle", 3000, "In the middle of the window.")
     yield expiry("latest", 4500, "The end less the cutoff: the latest that is accepted.")
-    yield expiry("forwarded", 2000, "The incoming payment expires an exit and a margin later.", incoming=2968)
+    yield expiry("forwarded", 2000, "The incoming payment expires an exit and a margin later.", incoming=2928)
     yield expiry("too-soon", 1967, "One block before the exit and its margin are over.", True)
     yield expiry("at-the-tip", 1000, "Nobody could claim it on chain.", True)
     yield expiry("too-late", 4501, "The LSP could not take it back before the end.", True)
     yield expiry("factory-too-old", 3000, "The window is empty: no payment any more.", True, tip=4000)
     yield expiry(
-        "forwarded-too-soon", 2000, "The forwarder would lose if it learns the preimage late.", True, incoming=2967
+        "forwarded-too-soon", 2000, "The forwarder would lose if it learns the preimage late.", True, incoming=2927
     )
 
 

@@ -299,7 +299,10 @@ def _advance(given: OdometerForm) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class ExpiryForm:
-    """A channel's place in its factory (blocks and heights), and an HTLC's expiry; ``incoming`` for a forwarded one."""
+    """A channel's place in its factory (blocks and heights), and an HTLC's expiry.
+
+    ``incoming`` is the expiry with which a forwarded one came in, and ``forward_margin_blocks`` what it needs for that.
+    """
 
     tip: int
     expiry: int
@@ -308,12 +311,14 @@ class ExpiryForm:
     margin_blocks: int
     cutoff_blocks: int
     incoming: int | None = None
+    forward_margin_blocks: int | None = None
 
 
 @_function("htlc.expiry", ExpiryForm, "EXPIRY_TOO_SOON")
 def _expiry(given: ExpiryForm) -> dict[str, Any]:
     """Whether an HTLC's expiry is one that both sides can enforce; the window that is accepted."""
-    limits = htlc_limits.HtlcLimits(given.exit_blocks, given.margin_blocks, given.end, given.cutoff_blocks)
+    usual = given.exit_blocks, given.margin_blocks, given.end, given.cutoff_blocks
+    limits = htlc_limits.HtlcLimits(*usual, forward_margin_blocks=given.forward_margin_blocks)
     htlc_limits.check_expiry(limits, given.tip, given.expiry)
     if given.incoming is not None:
         htlc_limits.check_forward(limits, given.incoming, given.expiry)
