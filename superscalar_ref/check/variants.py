@@ -179,7 +179,8 @@ class Judging:
 def problem(variant: Variant, trace: Trace | None) -> str:
     """What a variant says about its loss and is not so; empty when all of it is."""
     if not variant.breaks:
-        return "" if trace is None else f"it says that it keeps {trace.broken}, which is refuted"
+        what = "these properties" if variant.keeps else "every property"
+        return "" if trace is None else f"it says that it keeps {what}, and {trace.broken} is refuted"
     if trace is None:
         return f"{variant.breaks} still holds"
     signing = trace.configuration == "ceremonies"

@@ -260,3 +260,14 @@ def test_a_findings_file_is_named_by_its_id(tmp_path: Path) -> None:
 
 def test_the_real_specification_loads_as_a_whole() -> None:
     assert load_specification().machines
+
+
+def test_a_variant_keeps_properties_or_breaks_one(tmp_path: Path) -> None:
+    patch = "[[patches]]\ndo = 'drop_constraint'\nconstraint = 'R-STEP'\n"
+    keeps = HEAD.replace('breaks = "P-newest-wins"', 'keeps = ["P-newest-wins"]')
+    variant = load_specification(write(tmp_path, patch, keeps)).variants[0]
+    assert (variant.breaks, variant.keeps) == ("", ("P-newest-wins",))
+    with pytest.raises(SpecError, match="there is no property P-nothing"):
+        load_specification(write(tmp_path, patch, keeps.replace("P-newest-wins", "P-nothing")))
+    with pytest.raises(SpecError, match="variant"):
+        load_specification(write(tmp_path, patch, HEAD.replace("for =", 'keeps = ["P-newest-wins"]\nfor =')))
