@@ -9,9 +9,10 @@ Laws of this module:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from superscalar_ref.bitcoin.taproot import p2tr_from_internal
 from superscalar_ref.bitcoin.transaction import Transaction
 from superscalar_ref.chain.fees import Offer
 from superscalar_ref.chain.interface import Ledger, OutPoint
@@ -41,7 +42,7 @@ class Bumper:
 
     key: SecretKey
     script: bytes
-    """Where the change goes; the same key's, so that it can pay again."""
+    """Where the change goes; if it is the same key's, it can pay again."""
     coins: list[CoinOutput] = field(default_factory=list)
     """Every coin that it has had; which of them are there, the chain says."""
     role: str = "client"
@@ -73,18 +74,25 @@ class Bumper:
 
     def look(self, ledger: Ledger) -> None:
         """See the tip: which children are confirmed, and which coins are there."""
-        self.confirmed = {
-            txid: child
-            for txid, child in self.made.items()
-            if ledger.confirmation_height(bytes.fromhex(txid)[::-1]) is not None
-        }
-        for txid, child in self.confirmed.items():
-            self.learn(CoinOutput(txid, 0, child.offer.transaction.outputs[0]))
         unspent = ledger.unspent()
-        points = [(coin.txid, coin.index) for coin in self.coins]
-        self._gone = frozenset(
-            point for point in points if OutPoint(bytes.fromhex(point[0])[::-1], point[1]) not in unspent
+        self.see(
+            lambda txid: ledger.confirmation_height(bytes.fromhex(txid)[::-1]) is not None,
+            lambda txid, index: OutPoint(bytes.fromhex(txid)[::-1], index) in unspent,
         )
+
+    def see(self, confirmed: Callable[[str], bool], there: Callable[[str, int], bool]) -> None:
+        """The same from what somebody knows of the chain: by txid, and by txid and index of an output."""
+        self.confirmed = {txid: child for txid, child in self.made.items() if confirmed(txid)}
+        for txid, child in self.confirmed.items():
+            if self.script == p2tr_from_internal(self.key.x_only):
+                self.learn(CoinOutput(txid, 0, child.offer.transaction.outputs[0]))
+        points = [(coin.txid, coin.index) for coin in self.coins]
+        self._gone = frozenset(point for point in points if not there(*point))
+
+    def forget(self, old: Callable[[str], bool], gone: Callable[[str, int], bool]) -> None:
+        """What can no longer be undone: children that stay confirmed, by txid, and coins that stay spent."""
+        self.made = {txid: child for txid, child in self.made.items() if not old(txid)}
+        self.coins = [coin for coin in self.coins if not gone(coin.txid, coin.index)]
 
     def children(self, offers: Sequence[Offer], price: int) -> dict[str, Offer]:
         """Parent's txid → the child that raises it to ``price`` (sat/vB), for those that pay less and can be raised.

@@ -17,7 +17,7 @@ register a penalty at several feerates, all of them to its own script; the tower
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from bitcoin.core import CBlock, b2lx
@@ -26,6 +26,7 @@ from bitcoin.core.serialize import SerializationError
 from superscalar_ref.bitcoin.locks import relative_lock_blocks
 from superscalar_ref.bitcoin.script import P2A
 from superscalar_ref.bitcoin.transaction import Transaction, from_bytes, from_hex
+from superscalar_ref.chain.fees import Offer
 from superscalar_ref.chain.interface import TxOut
 from superscalar_ref.errors import InputError, MessageError, SuperscalarError
 from superscalar_ref.machine.step import BoundMachine, step
@@ -33,12 +34,12 @@ from superscalar_ref.machine.types import Action, Event
 from superscalar_ref.parties import messages as m
 from superscalar_ref.parties import tower_messages as t
 from superscalar_ref.parties.actor import Outbox
+from superscalar_ref.parties.bumper import Bumper
 from superscalar_ref.parties.tower_store import KeptEntry, TowerStore
 from superscalar_ref.protocol.strategy import Strategy, load_strategy
 from superscalar_ref.protocol.transaction import Kind
 from superscalar_ref.protocol.watchtower import NOT_THERE, Case, Health, Sight, look, watchtower_machine
 from superscalar_ref.realise.book import CoinOutput
-from superscalar_ref.realise.child import bump
 from superscalar_ref.signing.keys import Randomness, SecretKey, system_randomness
 
 MEMORY_BLOCKS = 2016
@@ -96,8 +97,10 @@ class Tower:
         self.name = name
         self.store = store
         self.depth = depth
-        self.purse = purse
-        self.randomness = randomness
+        self._bumper: Bumper | None = None
+        if purse is not None:
+            coins = list(purse.coins)
+            self._bumper = Bumper(purse.key, purse.payout_script, coins, "tower", randomness=randomness)
         self.machine = machine or watchtower_machine()
         self.strategy = strategy or load_strategy()
         self.feerate = 0
@@ -151,8 +154,7 @@ class Tower:
             self._cases[case.client, case.outpoint] = case
         self._raw = {(entry.client, entry.txid): entry for entry in self.store.entries()}
         self._blocks, self._seen, self._spends = self.store.blocks(), self.store.seen(), self.store.spends()
-        self._coins = {f"{coin.txid}:{coin.index}": coin for coin in self.purse.coins} if self.purse else {}
-        self._paid_by: dict[str, str] = {}
+        self._out: dict[str, Offer] = {}
 
     # -- messages ------------------------------------------------------------------------------------------------------
 
@@ -225,6 +227,7 @@ class Tower:
             self._say(client, one)
             self.outbox.alerts.append(f"{self.name}: {client}: {one.txid}: {one.reason}")
         self._look(client)
+        self._raise()
 
     def _checked(self, client: str, form: t.EntryForm) -> _Checked:
         """A registered transaction as the table wants to know it. Raises ``InputError`` when it cannot be read."""
@@ -274,8 +277,10 @@ class Tower:
                 self.store.put_spend(outpoint, block.height)
         self._forget_below(block.height - MEMORY_BLOCKS)
         self.store.commit()
+        self._out = {}
         for client in sorted({client for client, _ in self._cases}):
             self._look(client)
+        self._raise()
 
     def _undo_from(self, height: int) -> None:
         if height > self.height:
@@ -289,6 +294,12 @@ class Tower:
         # Not for every block: it looks at all that is remembered.
         if self._oldest > height - FORGET_AFTER:
             return
+        if self._bumper is not None:
+            seen, spends = self._seen, self._spends
+            self._bumper.forget(
+                lambda txid: seen.get(txid, height) < height,
+                lambda txid, index: spends.get(f"{txid}:{index}", height) < height,
+            )
         self.store.forget_below(height)
         self._blocks = {at: known for at, known in self._blocks.items() if at >= height}
         self._seen = {txid: at for txid, at in self._seen.items() if at >= height}
@@ -338,32 +349,28 @@ class Tower:
         kept = self._raw[client, txid]
         transaction = from_bytes(kept.raw)
         self.outbox.broadcasts.append(transaction)
-        if self._feerate_of(client, txid) >= self.feerate or not _has_anchor(transaction):
-            return
-        child = self._child(transaction, self._fee_of(kept, transaction))
-        if child is not None:
-            self.outbox.broadcasts.append(child)
+        self._out[txid] = Offer(transaction, self._fee_of(kept, transaction))
 
-    def _child(self, parent: Transaction, fee: int) -> Transaction | None:
-        """A child that pays for ``parent`` from a coin of the tower's; None, with an alert, when it has none."""
-        spent = self._spends
-        free = [
-            place for place in self._coins if place not in spent and self._paid_by.get(place, "") in ("", parent.txid)
-        ]
-        if self.purse is None or not free:
-            self.outbox.alerts.append(
-                f"{self.name}: no coin of its own to pay for {parent.txid} at {self.feerate} sat/vB"
-            )
-            return None
-        place = min(free, key=lambda one: (self._paid_by.get(one, "") != parent.txid, one))
-        self._paid_by[place] = parent.txid
-        try:
-            return bump(
-                parent, fee, self._coins[place], self.purse.key, self.purse.payout_script, self.feerate, self.randomness
-            )
-        except InputError as error:
-            self.outbox.alerts.append(f"{self.name}: {error}")
-            return None
+    def _raise(self) -> None:
+        """Add a child to what this turn broadcast and pays less than blocks ask, from a coin (STR-31, STR-32)."""
+        offers = tuple(self._out.values())
+        children: Mapping[str, Offer] = {}
+        if self._bumper is not None:
+            self._bumper.see(lambda txid: txid in self._seen, self._is_there)
+            children = self._bumper.children(offers, self.feerate)
+        for transaction in tuple(self.outbox.broadcasts):
+            offer = self._out[transaction.txid]
+            if transaction.txid in children:
+                self.outbox.broadcasts.append(children[transaction.txid].transaction)
+            elif not offer.pays(self.feerate) and _has_anchor(transaction):
+                self.outbox.alerts.append(
+                    f"{self.name}: no coin of its own to pay for {transaction.txid} at {self.feerate} sat/vB"
+                )
+
+    def _is_there(self, txid: str, index: int) -> bool:
+        """Whether a coin can be spent: it is nobody's input, and no child that a block has not held made it."""
+        assert self._bumper is not None
+        return f"{txid}:{index}" not in self._spends and (txid in self._seen or txid not in self._bumper.made)
 
     # -- the table -----------------------------------------------------------------------------------------------------
 

@@ -276,6 +276,50 @@ def test_it_pays_for_a_tree_transaction_with_a_coin_of_its_own() -> None:
     assert KEY.reveal() not in "".join(rich.store._connection.iterdump()).encode()
 
 
+def test_it_raises_its_child_when_the_price_rises_and_pays_again_from_the_change() -> None:
+    """STR-32; and what is left of a coin is a coin, as soon as a block holds it (STR-31)."""
+    script = p2tr_from_internal(KEY.x_only)
+    one = tower()
+    here = OnChain.start(1, ONE, towers={"T": one}, others=[TxOut(50_000, script)])
+    point = here.ledger.funds[1]
+    coin = CoinOutput(point.txid[::-1].hex(), point.index, TxOutput(50_000, script))
+    rich = Tower("T", one.store, DEPTH, Purse(KEY, (coin,), script))
+    seen = len(here.ledger.raw_blocks())
+    for raw in blocks_of(here.ledger.raw_blocks()):
+        rich.receive("chain", raw)
+
+    def block() -> list[Transaction]:
+        """The tower sees one more block; what it broadcasts."""
+        here.mine()
+        nonlocal seen
+        seen += 1
+        sent = rich.receive("chain", t.encode(t.Block(seen, here.ledger.raw_blocks()[seen - 1].hex())))
+        return sent.broadcasts
+
+    here.publish(LSP, "kickoff:r@-")
+    seen += 1
+    rich.receive("chain", t.encode(t.Block(seen, here.ledger.raw_blocks()[seen - 1].hex())))
+    sent: list[Transaction] = []
+    while not sent:
+        sent = block()
+    children = []
+    for price in (5, 5, 25):
+        rich.receive("chain", t.encode(t.Feerate(price)))
+        parent, child = block()
+        assert parent == sent[0]
+        children.append(child)
+    assert children[0] == children[1] != children[2], "the same price, the same child"
+    assert {one.inputs[1].txid_hex for one in children} == {coin.txid}
+    here.mine(parent, children[2])
+    seen += 1
+    rich.receive("chain", t.encode(t.Block(seen, here.ledger.raw_blocks()[seen - 1].hex())))
+    assert rich._bumper is not None
+    assert block() == []
+    rich._bumper.see(lambda txid: txid in rich._seen, rich._is_there)
+    (left,) = rich._bumper.free()
+    assert (left.txid, left.index) == (children[2].txid, 0)
+
+
 def test_without_a_coin_it_publishes_all_the_same_and_says_so() -> None:
     one = tower()
     here = OnChain.start(1, ONE, towers={"T": one})
