@@ -227,6 +227,26 @@ def test_a_payment_whose_number_another_one_has_got_is_given_back() -> None:
     assert len(net.pairs["jit"].a.channel.htlcs) == 1, "the other one waits for its payee"
 
 
+@pytest.mark.parametrize("wakes", [True, False])
+def test_a_payment_waits_for_a_quiet_channel_as_long_as_its_expiry_would_be_accepted(wakes: bool) -> None:
+    net = Net.start(one="A", two="B")
+    net.route(1, "two")
+    net.pairs["two"].a.answer = claims(1)
+    pair = net.pairs["two"].say(LSP, lambda side: side.quiesce())
+    assert pair.l.channel.status == "quiescent"
+    net.pay("one", 1)
+    assert len(net.pairs["one"].l.channel.htlcs) == 1 and not net.relay.forwards
+    if wakes:
+        pair.say(LSP, lambda side: side.resume())
+        net.run()
+        assert (net.balance("one"), net.balance("two")) == (-AMOUNT - FEE_MSAT, AMOUNT)
+    else:
+        pair.l.height += 50
+        net.run()
+        assert (net.balance("one"), len(net.pairs["one"].a.channel.htlcs)) == (0, 0)
+        assert "is too soon" in " ".join(net.pairs["one"].alerts)
+
+
 def _deliver_some(net: Net, most: int) -> bool:
     """Deliver so many letters; True when that was all of them."""
     left = most
