@@ -451,6 +451,14 @@ def _parameters() -> Iterator[Case]:
     yield check("out-of-range", "A step of 0 blocks.", (), {"step_blocks": 0}, True)
     yield check("no-number", "A word in place of a number.", (), {"step_blocks": "144"}, True)
     yield check("no-choice", "A word that is none of the choices.", (), {"stock_lock": "never"}, True)
+    defaults: dict[str, int | str] = {one.name: one.default for one in known.parameters}
+    for one in known.parameters:
+        for word, bound, beyond in (("least", one.low, -1), ("most", one.high, 1)):
+            if bound is not None:
+                breaks = any(not rule.holds({**defaults, one.name: bound}) for rule in known.constraints)
+                yield check(f"{word}-{one.name}", f"The {word} that it may be.", (), {one.name: bound}, breaks)
+                out = {one.name: bound + beyond}
+                yield check(f"{word}-{one.name}-beyond", f"Beyond the {word} that it may be.", (), out, True)
 
 
 def _breaking(known: ParameterSet, constraint: Constraint) -> Mapping[str, int | str] | None:

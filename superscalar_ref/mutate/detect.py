@@ -46,7 +46,12 @@ TESTS: Mapping[str, tuple[str, ...]] = {
     "watchtower": ("protocol/test_watchtower.py", "parties/test_tower.py"),
     "ladder": ("protocol/test_ladder.py", "parties/test_ladder.py"),
     "assisted_exit": ("protocol/test_assisted_exit.py",),
-    PARAMETERS: ("spec/test_parameters_content.py", "protocol/test_htlc_limits.py", "protocol/test_deadline.py"),
+    PARAMETERS: (
+        "spec/test_parameters_content.py",
+        "protocol/test_htlc_limits.py",
+        "protocol/test_deadline.py",
+        "conformance/test_parameters.py",
+    ),
     STRATEGY: (
         "protocol/test_strategy.py",
         "protocol/test_watchtower.py",
