@@ -282,3 +282,16 @@ def test_the_tower_says_what_was_taken_of_its_client_and_what_its_own_penalty_to
     assert taken("somebody else") == ()
     again = Tower("T", sky.towers["T"].store, sky.towers["T"].depth)
     assert again.taken(CLIENT) == (f"{commitment.txid}:{vout}",)
+
+
+def test_a_reorg_takes_the_towers_penalty_back_and_it_is_given_again(pasts: dict[bool, Past]) -> None:
+    theft = Theft.of(pasts[False], LSP, 0)
+    sky = Sky(theft.ledger, {"T": copied(pasts[False].play.pair.towers["T"])})
+    (commitment,) = theft.strike(own_inputs=False)
+    assert sky.mine([commitment]) == [commitment.txid]
+    (penalty,) = sky.mine()
+    place = bytes.fromhex(penalty)[::-1]
+    sky.ledger.reorg(1)
+    sky.waiting.clear()
+    assert sky.ledger.confirmation_height(place) is None
+    assert sky.mine() == [penalty], "in the next block, from its file and the chain alone"
