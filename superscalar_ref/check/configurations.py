@@ -175,4 +175,5 @@ def locks(values: Values) -> Locks:
         end_default=end_default,
         expiry_gap=int(values["expiry_gap_blocks"]),
         alternates=str(values["alternates"]),
+        height_step=int(values["height_step_blocks"]),
     )

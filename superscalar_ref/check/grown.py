@@ -62,4 +62,4 @@ def _taken(clients: BoundMachine[Client], old: Blueprint, new: Blueprint) -> boo
 
 def _channel(version: Blueprint) -> int:
     """A's channel, both sides together (units)."""
-    return version.contents["r"].channel_of(HERO).capacity
+    return version.contents["r"].capacity_of(HERO)

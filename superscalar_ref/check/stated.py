@@ -46,7 +46,7 @@ LEAST = (
     "funding_confirmations",
 )
 """Made as small as they allow, in this order: what a constraint is solved for comes after what it is computed from."""
-PLAYED = frozenset({*CHOSEN, "links_max", *GREATEST, *LEAST} - {"funding_confirmations"})
+PLAYED = frozenset({*CHOSEN, "links_max", "height_step_blocks", *GREATEST, *LEAST} - {"funding_confirmations"})
 """Numbers that the games look at, or that a constraint on what they look at counts with."""
 _FARTHEST = 70_000
 """Blocks: more than any relative lock."""

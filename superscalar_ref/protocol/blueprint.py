@@ -31,6 +31,8 @@ from superscalar_ref.protocol.transaction import (
     Template,
 )
 
+LOCK_TIME_THRESHOLD = 500_000_000
+"""From this number on a lock time is a time, not a height (BIP-65)."""
 FUNDING = "funding"
 """Name of the transaction that pays into the factory."""
 
@@ -79,6 +81,12 @@ class Locks:
     """A key of ``ALTERNATES``."""
     kickoffs: str = "every"
     """every: a kickoff before every state. root: none between two state layers (a refuted design, Q-DW-5)."""
+    height_step: int = 0
+    """Blocks by which the end's heights come earlier one transaction deeper; below 0: later (Q-TIME-3)."""
+
+    def height(self, depth: int) -> int:
+        """Height of the end on an output that ``depth`` transactions of the tree stand above; a link has its leaf's."""
+        return self.end - self.height_step * depth
 
 
 @dataclass(frozen=True)
@@ -143,9 +151,11 @@ class Terms:
         return min(self.locks.step, self.locks.to_self_delay, *stock)
 
     def end_rule(self) -> str:
-        """What happens at the end, as ``end_default/alternates``; with a word more for a design without kickoffs."""
+        """What happens at the end, as ``end_default/alternates``; with a word more for a refuted design."""
         rule = f"{self.locks.end_default}/{self.locks.alternates}"
-        return rule if self.locks.kickoffs == "every" else f"{rule}/kickoffs {self.locks.kickoffs}"
+        if self.locks.kickoffs != "every":
+            rule = f"{rule}/kickoffs {self.locks.kickoffs}"
+        return f"{rule}/heights {self.locks.height_step}" if self.locks.height_step else rule
 
     def exit_blocks(self, client: str) -> int:
         """Worst-case exit of a client: every lock on its path, and one confirmation a transaction (blocks)."""
@@ -246,6 +256,20 @@ class Blueprint:
 def has_kickoff(terms: Terms, node: Node) -> bool:
     """Whether ``node`` starts with a kickoff: every node does, in every design but the refuted one of Q-DW-5."""
     return terms.locks.kickoffs == "every" or node.path == terms.tree.root.path or node.kind is NodeKind.STATIC
+
+
+def own_transactions(terms: Terms, node: Node) -> int:
+    """How many transactions a node has of its own: a state, a kickoff, or both."""
+    return 1 + (node.kind is not NodeKind.STATIC and has_kickoff(terms, node))
+
+
+def transactions_above(terms: Terms) -> dict[str, int]:
+    """How many transactions of the tree stand above each node's own, by the node's path."""
+    above = {terms.tree.root.path: 0}
+    for node in terms.tree.nodes():
+        below = above[node.path] + own_transactions(terms, node)
+        above |= {child.path: below for child in node.children}
+    return above
 
 
 def version_text(versions: tuple[int, ...]) -> str:
@@ -392,12 +416,27 @@ def check_terms(terms: Terms) -> None:
     for name, (number, smallest) in least.items():
         if number < smallest:
             raise InputError(f"terms: {name}", f"must be at least {smallest}, not {number}", "R-TERMS")
+    _check_heights(terms)
     for name, sats in terms.payouts:
         if sats < max(economy.dust, 1):
             raise InputError(f"terms: payout to {name}", f"{sats} sat is dust", "R-DUST")
     coins = [outpoint for outpoint, _ in terms.coins]
     if not coins or len(set(coins)) < len(coins) or any(amount < 0 for _, amount in terms.coins):
         raise InputError("terms: coins", "at least one is needed, each once, none below 0 sat", "R-TERMS")
+
+
+def _check_heights(terms: Terms) -> None:
+    """Refuse heights of the end that are none: below 1, or so high that a lock time means a time (BIP-65)."""
+    locks = terms.locks
+    heights = {locks.height(0)}
+    if locks.height_step:
+        above = transactions_above(terms)
+        heights |= {locks.height(above[leaf.path] + own_transactions(terms, leaf)) for leaf in terms.tree.leaves()}
+    stock = 0 if locks.stock_lock == "csv" else locks.stock_lock_blocks
+    before, after = (stock, 0) if locks.stock_lock == "cltv-before" else (0, stock)
+    for height in heights:
+        if height - before < 1 or height + max(after, locks.expiry_gap) >= LOCK_TIME_THRESHOLD:
+            raise InputError("terms: end", f"{height} is no height of the end on an output", "R-TERMS")
 
 
 def check_versions(terms: Terms, versions: Mapping[str, int]) -> None:
@@ -458,43 +497,43 @@ class Drafter:
         self.templates[template.name] = template
         return template
 
-    def expiry_path(self) -> LockPath | None:
-        """The classic default's ``L & CLTV``, where the terms have one."""
+    def expiry_path(self, depth: int) -> LockPath | None:
+        """The classic default's ``L & CLTV``, where the terms have one; ``depth`` as for ``Locks.height``."""
         locks = self.terms.locks
         if locks.end_default == "inverted":
             return None
-        height = locks.end if locks.end_default == "classic" else locks.end + locks.expiry_gap
-        return LockPath(self.terms.lsp, LockKind.CLTV, height)
+        gap = 0 if locks.end_default == "classic" else locks.expiry_gap
+        return LockPath(self.terms.lsp, LockKind.CLTV, locks.height(depth) + gap)
 
-    def stock_path(self) -> LockPath:
-        """The path by which the LSP alone takes an unsold stock (D-9)."""
+    def stock_path(self, depth: int) -> LockPath:
+        """The path by which the LSP alone takes an unsold stock (D-9); ``depth`` as for ``Locks.height``."""
         locks = self.terms.locks
         if locks.stock_lock == "csv":
             return LockPath(self.terms.lsp, LockKind.CSV, locks.stock_lock_blocks)
         sign = -1 if locks.stock_lock == "cltv-before" else 1
-        return LockPath(self.terms.lsp, LockKind.CLTV, locks.end + sign * locks.stock_lock_blocks)
+        return LockPath(self.terms.lsp, LockKind.CLTV, locks.height(depth) + sign * locks.stock_lock_blocks)
 
     def anchors(self) -> tuple[Output, ...]:
         """The anchor of a tree transaction, where the economy has anchors (D-5)."""
         amount = self.terms.economy.anchor
         return (Output(Role.ANCHOR, amount, frozenset()),) if amount else ()
 
-    def channel_output(self, channel: Channel) -> Output:
-        """A channel's output: its client's and the LSP's together."""
+    def channel_output(self, channel: Channel, depth: int) -> Output:
+        """A channel's output: its client's and the LSP's together; ``depth`` as for ``Locks.height``."""
         return Output(
             Role.CHANNEL,
             channel.capacity,
             frozenset({channel.client, self.terms.lsp}),
-            lock_path=self.expiry_path(),
+            lock_path=self.expiry_path(depth),
             owner=channel.client,
         )
 
-    def stock_output(self, group: tuple[str, ...], amount: int) -> Output:
+    def stock_output(self, group: tuple[str, ...], amount: int, depth: int) -> Output:
         """A stock output (sat): its clients' and the LSP's together, or the LSP's alone by its lock path."""
         lsp = self.terms.lsp
-        return Output(Role.STOCK, amount, frozenset(group) | {lsp}, lock_path=self.stock_path(), owner=lsp)
+        return Output(Role.STOCK, amount, frozenset(group) | {lsp}, lock_path=self.stock_path(depth), owner=lsp)
 
-    def on_channel(self, channel: Channel, outpoint: Outpoint, commitments: Mapping[str, str]) -> None:
+    def on_channel(self, channel: Channel, outpoint: Outpoint, commitments: Mapping[str, str], depth: int) -> None:
         """What spends a channel's output: both first commitments, by holder → name, the alternate, the LSP's path."""
         for holder in (channel.client, self.terms.lsp):
             if channel.client in self.carried or channel.bought:
@@ -502,13 +541,13 @@ class Drafter:
                 self.moved[commitments[holder]] = MovedCommitment(channel.client, channel.bought, outpoint, holder)
             else:
                 self.commitment(channel, outpoint, commitments[holder], holder)
-        self.payout(outpoint, channel.capacity, "channel", {channel.client: channel.capacity}, "alternate")
-        self.expiry(outpoint, self.channel_output(channel))
+        self.payout(outpoint, channel.capacity, "channel", {channel.client: channel.capacity}, depth)
+        self.expiry(outpoint, self.channel_output(channel, depth))
 
-    def on_stock(self, group: tuple[str, ...], amount: int, outpoint: Outpoint) -> None:
+    def on_stock(self, group: tuple[str, ...], amount: int, outpoint: Outpoint, depth: int) -> None:
         """What spends a stock's output (sat) besides a sale: the alternate, and the LSP's own path."""
-        self.payout(outpoint, amount, "stock", equal_shares(amount, group), "alternate")
-        self.expiry(outpoint, self.stock_output(group, amount))
+        self.payout(outpoint, amount, "stock", equal_shares(amount, group), depth)
+        self.expiry(outpoint, self.stock_output(group, amount, depth))
 
     def commitment(self, channel: Channel, outpoint: Outpoint, name: str, holder: str) -> None:
         """The holder's first commitment: its own side delayed, the other's at once (D-13: no fee inside)."""
@@ -553,8 +592,11 @@ class Drafter:
         output = Output(Role.WALLET, amount - fee, frozenset({owner}), owner=owner)
         self.add(Template(sweep_name(commitment.name), Kind.SWEEP, (spend,), (output,), frozenset({owner}), fee=fee))
 
-    def payout(self, outpoint: Outpoint, amount: int, kind: str, shares: Mapping[str, int], slot: str) -> None:
-        """An alternate that pays ``shares``; what is left over or short is spread evenly over the same clients."""
+    def payout(self, outpoint: Outpoint, amount: int, kind: str, shares: Mapping[str, int], depth: int) -> None:
+        """An alternate that pays ``shares``; what is left over or short is spread evenly over the same clients.
+
+        ``depth`` as for ``Locks.height``.
+        """
         locks = self.terms.locks
         if locks.end_default == "classic" or kind not in ALTERNATES[locks.alternates]:
             return
@@ -575,9 +617,9 @@ class Drafter:
                 (Spend(outpoint),),
                 outputs,
                 signers,
-                lock_time=locks.end,
+                lock_time=locks.height(depth),
                 fee=amount - sum(output.amount for output in outputs),
-                slot=slot,
+                slot="alternate",
             )
         )
 
@@ -619,6 +661,7 @@ class _Builder(Drafter):
         self.path = path
         """Paths of the only nodes that are wanted; None for all."""
         self.money = node_money(terms, contents)
+        self.above = transactions_above(terms)
 
     # -- what an output looks like -------------------------------------------------------------------------------------
 
@@ -627,7 +670,12 @@ class _Builder(Drafter):
         return frozenset(node.clients) | {self.terms.lsp}
 
     def tree_output(self, node: Node, amount: int, *, of_state: bool) -> Output:
-        return Output(Role.TREE, amount, self.everyone(node), lock_path=self.expiry_path() if of_state else None)
+        path = self.expiry_path(self.above[node.path]) if of_state else None
+        return Output(Role.TREE, amount, self.everyone(node), lock_path=path)
+
+    def depth(self, node: Node) -> int:
+        """How many transactions of the tree stand above the outputs of a node's last transaction."""
+        return self.above[node.path] + own_transactions(self.terms, node)
 
     # -- transactions --------------------------------------------------------------------------------------------------
 
@@ -665,13 +713,13 @@ class _Builder(Drafter):
         """The transactions of one node, and all below it, on the output ``parent`` of its parent."""
         if self.path is not None and node.path not in self.path:
             return
-        self.alternate(parent, node, parent_kind)
+        self.alternate(parent, node, parent_kind, self.above[node.path])
         if node.kind is NodeKind.STATIC:
             self.static(node, parent, above)
             return
         if has_kickoff(self.terms, node):
             parent = self.kickoff(node, parent, above)
-            self.alternate(parent, node, "kickoff")
+            self.alternate(parent, node, "kickoff", self.above[node.path] + 1)
         self.state(node, parent, (*above, self.versions[node.path]))
 
     def static(self, node: Node, parent: Outpoint, above: tuple[int, ...]) -> None:
@@ -709,9 +757,12 @@ class _Builder(Drafter):
     def leaf_outputs(self, node: Node) -> tuple[Output, ...]:
         """Channels first, in the order of the clients, further ones after all, then the stocks by their groups."""
         leaf = self.contents[node.path]
-        channels = tuple(self.channel_output(channel) for channel in leaf.channels)
+        depth = self.depth(node)
+        channels = tuple(self.channel_output(channel, depth) for channel in leaf.channels)
         groups = stock_groups(node, self.terms.tree.shape.leaf_k)
-        stocks = tuple(self.stock_output(group, amount) for group, amount in zip(groups, leaf.stocks, strict=True))
+        stocks = tuple(
+            self.stock_output(group, amount, depth) for group, amount in zip(groups, leaf.stocks, strict=True)
+        )
         return channels + stocks
 
     def tree_transaction(
@@ -733,17 +784,18 @@ class _Builder(Drafter):
         """What hangs below a leaf's state: commitments, alternates, and the LSP's own path to the stock."""
         leaf = self.contents[node.path]
         groups = stock_groups(node, self.terms.tree.shape.leaf_k)
+        depth = self.depth(node)
         for place, channel in enumerate(leaf.channels):
             sides = (channel.client, self.terms.lsp)
             names = {holder: commitment_name(channel.client, versions, holder, channel.bought) for holder in sides}
-            self.on_channel(channel, state.outpoint(place), names)
+            self.on_channel(channel, state.outpoint(place), names, depth)
         for number, (group, amount) in enumerate(zip(groups, leaf.stocks, strict=True)):
-            self.on_stock(group, amount, state.outpoint(len(leaf.channels) + number))
+            self.on_stock(group, amount, state.outpoint(len(leaf.channels) + number), depth)
 
-    def alternate(self, outpoint: Outpoint, node: Node, kind: str) -> None:
+    def alternate(self, outpoint: Outpoint, node: Node, kind: str, depth: int) -> None:
         """The end's default on a tree output: everything to the clients below it, nothing to the LSP (D-11)."""
         output = self.templates[outpoint.transaction].outputs[outpoint.index]
-        self.payout(outpoint, output.amount, kind, self.money[node.path].shares, "alternate")
+        self.payout(outpoint, output.amount, kind, self.money[node.path].shares, depth)
         self.expiry(outpoint, output)
 
 

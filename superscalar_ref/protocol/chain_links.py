@@ -22,6 +22,8 @@ from superscalar_ref.protocol.blueprint import (
     LeafContents,
     Terms,
     alternate_name,
+    own_transactions,
+    transactions_above,
     tree_fee,
 )
 from superscalar_ref.protocol.transaction import Kind, Outpoint, Output, Role, Spend, Template
@@ -92,7 +94,9 @@ def link(terms: Terms, sale: Sale, spent: Output) -> Blueprint:
     if left < least:
         raise InputError(place, f"a stock of {spent.amount} sat cannot pay {channel.capacity} sat", "R-DUST")
     draft = Drafter(terms)
-    outputs = (draft.channel_output(channel), draft.stock_output(group, left))
+    leaf = terms.tree.leaf_of(group[0])
+    depth = transactions_above(terms)[leaf.path] + own_transactions(terms, leaf)
+    outputs = (draft.channel_output(channel, depth), draft.stock_output(group, left, depth))
     template = draft.add(
         Template(
             sale.link,
@@ -105,8 +109,8 @@ def link(terms: Terms, sale: Sale, spent: Output) -> Blueprint:
         )
     )
     names = {holder: sale.commitment(holder) for holder in (channel.client, terms.lsp)}
-    draft.on_channel(channel, template.outpoint(0), names)
-    draft.on_stock(group, left, template.outpoint(1))
+    draft.on_channel(channel, template.outpoint(0), names, depth)
+    draft.on_stock(group, left, template.outpoint(1), depth)
     return Blueprint(terms, {}, {}, draft.templates)
 
 

@@ -36,6 +36,7 @@ def plan_of(
             end_default=word("end_default"),
             expiry_gap=number("expiry_gap_blocks"),
             alternates=word("alternates"),
+            height_step=number("height_step_blocks"),
         ),
         Limits(
             number("exit_ceiling_blocks"),

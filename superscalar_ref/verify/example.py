@@ -95,6 +95,7 @@ class Example:
             end_default=word("end_default"),
             expiry_gap=number("expiry_gap_blocks"),
             alternates=word("alternates"),
+            height_step=number("height_step_blocks"),
         )
 
     def terms(self) -> Terms:

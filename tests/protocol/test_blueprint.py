@@ -27,7 +27,7 @@ from superscalar_ref.protocol.blueprint import (
     leaf_shares,
     node_money,
 )
-from superscalar_ref.protocol.chain_links import Sale, cut_through, link_cost, output_cost
+from superscalar_ref.protocol.chain_links import Sale, cut_through, link, link_cost, output_cost
 from superscalar_ref.protocol.shape import NodeKind, Shape, grow
 from superscalar_ref.protocol.transaction import Kind, LockKind, Outpoint, Role, Template
 
@@ -268,6 +268,32 @@ def test_the_classic_end_and_both_ends() -> None:
     assert alternates(both)
 
 
+@pytest.mark.parametrize("step", [5, -5])
+def test_heights_of_the_end_that_differ_with_the_depth(step: int) -> None:
+    """Each transaction of the tree counts; what hangs on a link has its leaf's height."""
+    terms = terms_of(8, static=1, leaf_k=2, height_step=step, end_default="both", expiry_gap=100)
+    blueprint = fresh(terms)
+    depths = {"funding": 0}
+    for template in blueprint.templates.values():
+        parent = template.spends[0].outpoint.transaction
+        depths[template.name] = depths.get(parent, -1) + 1
+        if template.kind is Kind.ALTERNATE:
+            assert template.lock_time == LOCKS.end - step * depths[parent]
+        if template.kind is Kind.EXPIRY and template.lock_time:
+            assert template.lock_time == LOCKS.end + 100 - step * depths[parent]
+            path = blueprint.templates[parent].outputs[template.spends[0].outpoint.index].lock_path
+            assert path is not None
+            assert path.blocks == template.lock_time
+    leaf = next(name for name in depths if name.startswith("state:"))
+    assert max(depths[one.spends[0].outpoint.transaction] for one in alternates(blueprint)) == depths[leaf] > 2
+    index = next(n for n, one in enumerate(blueprint.templates[leaf].outputs) if one.role is Role.STOCK)
+    stock = blueprint.templates[leaf].outputs[index]
+    buyer = min(stock.signers - {"L"})
+    sold = link(terms, Sale(leaf, index, 0, leaf, Channel(buyer, 1_000, 5_000)), stock)
+    assert {one.lock_time for one in alternates(sold)} == {LOCKS.end - step * depths[leaf]}
+    assert terms.end_rule() == f"both/every/heights {step}"
+
+
 @pytest.mark.parametrize(
     ("lock", "kind", "blocks"),
     [
@@ -375,6 +401,9 @@ ZERO = replace(LEAF, channels=(Channel("c0", 200, 100),))
         (terms_of(2, alternates="some"), VERSIONS, FINE, "R-TERMS"),
         (terms_of(2, kickoffs="none"), VERSIONS, FINE, "R-TERMS"),
         (terms_of(2, step=0), VERSIONS, FINE, "R-TERMS"),
+        (terms_of(2, end=500_000_000), VERSIONS, FINE, "R-TERMS"),
+        (terms_of(2, end=499_999_999, height_step=-1), VERSIONS, FINE, "R-TERMS"),
+        (terms_of(2, end=40, height_step=10), VERSIONS, FINE, "R-TERMS"),
         (terms_of(2, stock_lock="cltv-before", end=432), VERSIONS, FINE, "R-TERMS"),
         (terms_of(2, economy=Economy(-1, 0, 0)), VERSIONS, FINE, "R-TERMS"),
     ],

@@ -92,6 +92,7 @@ def test_every_parameter_is_read() -> None:
         ({"signing_absence_blocks": 433}, "R-DYING-VISIT"),
         ({"alternates": "not-kickoffs"}, "R-ALTERNATES"),
         ({"alternates": "none"}, "R-ALTERNATES"),
+        ({"height_step_blocks": 1}, "R-ONE-HEIGHT"),
         ({"end_default": "classic", "expiry_gap_blocks": 269}, "R-EXPIRY-GAP"),
         ({"lsp_absence_blocks": 7}, "R-LSP-AWAKE"),
         ({"funding_confirmations": 6}, "R-FUNDING-DEPTH"),
