@@ -437,7 +437,7 @@ class Story:
     def reorg(self, depth: int, same: bool) -> None:
         """The last blocks are replaced: by the same contents, or, while no tree is in them, by empty ones."""
         depth = min(depth, len(self.blocks), LIMITS.depth - 1)
-        if depth == 0:
+        if depth == 0 or self._held_by_reorg():
             return
         undone = self.blocks[-depth:]
         if not same and any(one.template.kind in TREE for block in undone for one in block):
@@ -454,6 +454,16 @@ class Story:
         self.say(f"{self.ledger.height}: a reorg replaces {depth} blocks by {depth + 1} with {says} in them")
         for name in self.names:
             self.look(name)
+
+    def _held_by_reorg(self) -> bool:
+        """Whether the block that a reorg adds would hold back what races: on the chain that stays, that has its place.
+
+        ``confirmation_blocks`` counts on the chain that stays (R-STEP-DOMINATES): a branch may not outlast it.
+        """
+        book, model = self.ledger.model.book, self.ledger.model
+        return self.tree_begun and any(
+            model.would_accept([one.pieces[0].enter(book)]).accepted for one in self._packages()
+        )
 
     # -- what must hold ------------------------------------------------------------------------------------------------
 
