@@ -43,9 +43,10 @@ from superscalar_ref.protocol.channel import Channel, Htlc, view
 from superscalar_ref.protocol.htlc_limits import HtlcLimits, check_expiry
 from superscalar_ref.realise import commitment as bolt
 from superscalar_ref.realise.channel import derive_secret, new_commitment_secret, revealed_by
+from superscalar_ref.realise.htlc import POINT_BYTES, opens
 from superscalar_ref.realise.second_stage import second_stages
 from superscalar_ref.signing import musig, nonces
-from superscalar_ref.signing.keys import Randomness, SecretKey, system_randomness, verify
+from superscalar_ref.signing.keys import Randomness, SecretKey, check_public_key, system_randomness, verify
 from superscalar_ref.signing.nonces import SecretNonce
 from superscalar_ref.spec.load import load_machine
 
@@ -138,7 +139,7 @@ class ChannelActor:
         self.wants_quiet = False
         self.own: OwnCommitment | None = None
         self.preimages: dict[str, str] = {}
-        """Payment hash → preimage (hex), of either side's HTLCs."""
+        """Payment hash → preimage, or point → its secret (hex), of either side's HTLCs."""
         self.expiry_faults: dict[str, str] = {}
         self.reasons: dict[str, str] = {}
         self.close_signature = b""
@@ -446,7 +447,7 @@ class ChannelActor:
                 self._take_add(body)
             case c.Fulfil():
                 htlc = self.channel.htlc(self.name, body.number)
-                valid = htlc is not None and _hash_of(body.preimage) == htlc.payment_hash
+                valid = htlc is not None and _opens(htlc.payment_hash, bytes.fromhex(body.preimage))
                 self._turn(Event.of("fulfil", peer, number=body.number, valid=valid))
             case c.Fail():
                 self._turn(Event.of("fail", peer, number=body.number))
@@ -505,6 +506,7 @@ class ChannelActor:
                 raise InputError(f"message of {peer}", f"{type(body).__name__} is out of place", "message-form")
 
     def _take_add(self, add: c.Add) -> None:
+        _check_lock(add.payment_hash)
         fields = {"number": add.number, "amount_msat": add.amount_msat, "expiry": add.expiry}
         self._turn(Event.of("add", self.channel.peer, payment_hash=add.payment_hash, **fields))
         self.expiry_faults.pop(str(add.number), None)
@@ -645,10 +647,12 @@ class ChannelActor:
     # -- own steps -----------------------------------------------------------------------------------------------------
 
     def offer(self, amount_msat: int, payment_hash: str, expiry: int) -> Outbox:
-        """Offer a payment (msat) to whoever knows the preimage of a hash (hex), until a height.
+        """Offer a payment (msat) to whoever knows a hash's preimage, or a point's secret (hex), until a height.
 
-        Raises ``ProtocolError`` that names the expiry that is accepted, ``Refused`` when the table takes it not.
+        Raises ``ProtocolError`` that names the expiry that is accepted, ``Refused`` when the table takes it not, and
+        ``InputError`` for 33 bytes that are no point.
         """
+        _check_lock(payment_hash)
         check_expiry(self.limits, self.height, expiry)
         fields = {
             "amount_msat": amount_msat,
@@ -661,7 +665,7 @@ class ChannelActor:
     def settle(self, number: int, preimage: bytes) -> Outbox:
         """Claim the peer's HTLC with its preimage (32 bytes). Raises ``Refused``."""
         htlc = self.channel.htlc(self.channel.peer, number)
-        valid = htlc is not None and hashlib.sha256(preimage).hexdigest() == htlc.payment_hash
+        valid = htlc is not None and _opens(htlc.payment_hash, preimage)
         self._incoming = preimage
         return self.do("settle", number=number, valid=valid)
 
@@ -720,9 +724,9 @@ class ChannelActor:
         self._turn(Event.of(event, "chain", **fields))
         return self.outbox
 
-    def learn(self, preimage: bytes) -> None:
-        """Keep a preimage that was seen on chain; durable when this returns."""
-        known = {**self.preimages, hashlib.sha256(preimage).hexdigest(): preimage.hex()}
+    def learn(self, preimage: bytes, lock: bytes | None = None) -> None:
+        """Keep a preimage that was seen on chain, or the secret of ``lock``, a point; durable when this returns."""
+        known = {**self.preimages, (lock or hashlib.sha256(preimage).digest()).hex(): preimage.hex()}
         self._put(known, "preimages")
         self.store.commit()
         self.preimages = known
@@ -772,7 +776,7 @@ class ChannelActor:
             known = self.preimages.get(htlc.payment_hash)
             decision = fault or (bytes.fromhex(known) if known else self.answer(htlc))
             if isinstance(decision, bytes):
-                valid = hashlib.sha256(decision).hexdigest() == htlc.payment_hash
+                valid = _opens(htlc.payment_hash, decision)
                 self._incoming = decision
                 event = Event.of("settle", self.name, number=htlc.number, valid=valid)
             elif decision is not None:
@@ -846,8 +850,10 @@ class ChannelActor:
                 assert isinstance(self._incoming, c.RevokeAndAck)
                 self._put(self._incoming.secret, "their_secret", int(str(action["number"])))
             case "preimage":
-                given = self._incoming.preimage if isinstance(self._incoming, c.Fulfil) else self._incoming.hex()
-                self.preimages = {**self.preimages, _hash_of(given): given}
+                payer = self.channel.peer if action["by"] == self.name else self.name
+                htlc = self.channel.htlc(payer, int(str(action["number"])))
+                assert htlc is not None
+                self.preimages = {**self.preimages, htlc.payment_hash: self._given()}
                 self._put(self.preimages, "preimages")
             case "close_spend":
                 outpoint = self.channel.outpoints[-1]
@@ -857,6 +863,10 @@ class ChannelActor:
                 assert action.name == "close", action
                 self.close_signature = self._complete_close()
                 self._put(self.close_signature.hex(), "close")
+
+    def _given(self) -> str:
+        """The preimage that was given last (hex)."""
+        return self._incoming.preimage if isinstance(self._incoming, c.Fulfil) else bytes(self._incoming).hex()
 
     def _complete_close(self) -> bytes:
         if isinstance(self._incoming, c.ClosingComplete):
@@ -973,5 +983,11 @@ _CONNECTED = frozenset({"opening", "live", "quiescent", "moving", "closing", "ag
 """States in which a side connects: a peer that was caught is not called again (D-14)."""
 
 
-def _hash_of(preimage: str) -> str:
-    return hashlib.sha256(bytes.fromhex(preimage)).hexdigest()
+def _check_lock(lock: str) -> None:
+    """Raise ``InputError`` when a lock (hex) is as long as a point and is none."""
+    if len(lock) == 2 * POINT_BYTES:
+        check_public_key(bytes.fromhex(lock), "point of a lock")
+
+
+def _opens(lock: str, secret: bytes) -> bool:
+    return opens(bytes.fromhex(lock), secret)

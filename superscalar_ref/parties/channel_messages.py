@@ -21,7 +21,6 @@ from superscalar_ref.errors import MessageError
 from superscalar_ref.parties.messages import (
     MAX_MESSAGE_BYTES,
     Count,
-    Hash,
     Height,
     Name,
     Partial,
@@ -35,6 +34,8 @@ from superscalar_ref.parties.messages import (
 Epoch = Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{16})?\Z")]
 Secret = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 OutpointName = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}:[0-9]{1,6}\Z")]
+Lock = Annotated[str, msgspec.Meta(pattern=r"^(0[23])?[0-9a-f]{64}\Z")]
+"""A hash, or a point: 32 bytes or 33."""
 Msat = Annotated[int, msgspec.Meta(ge=0, le=21_000_000 * 100_000_000 * 1000)]
 Reason = Annotated[str, msgspec.Meta(max_length=1000)]
 
@@ -89,11 +90,11 @@ class RevokeAndAck:
 
 @dataclass(frozen=True)
 class Add:
-    """A payment (msat) that the sender offers."""
+    """A payment (msat) that the sender offers, to whoever knows a preimage, or the secret of a point (AXT-1)."""
 
     number: Count
     amount_msat: Msat
-    payment_hash: Hash
+    payment_hash: Lock
     expiry: Height
 
 

@@ -10,7 +10,6 @@ Laws of this module:
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
@@ -24,7 +23,7 @@ from superscalar_ref.realise import claim as claims
 from superscalar_ref.realise.channel import derive_secret, revocation_secret
 from superscalar_ref.realise.claim import Claim
 from superscalar_ref.realise.commitment import Commitment, Role, commitment_number
-from superscalar_ref.realise.htlc import Direction
+from superscalar_ref.realise.htlc import Direction, opens
 from superscalar_ref.realise.second_stage import SecondStage, second_stage
 from superscalar_ref.signing.keys import SecretKey
 
@@ -291,8 +290,8 @@ class ChannelWatcher:
         for htlc in self.side.channel.htlcs:
             if htlc.payment_hash == payment_hash.hex() and htlc.payer != self.side.name:
                 answer = self.side.answer(htlc)
-                if isinstance(answer, bytes) and hashlib.sha256(answer).digest() == payment_hash:
-                    self.side.learn(answer)
+                if isinstance(answer, bytes) and opens(payment_hash, answer):
+                    self.side.learn(answer, payment_hash)
                     return answer
         return None
 
@@ -301,5 +300,5 @@ class ChannelWatcher:
             return
         for witness in transaction.witnesses:
             for item in witness:
-                if len(item) == 32 and hashlib.sha256(item).digest() == payment_hash:
-                    self.side.learn(item)
+                if opens(payment_hash, item):
+                    self.side.learn(item, payment_hash)

@@ -41,6 +41,7 @@ class Htlc:
     number: int
     amount_msat: int
     payment_hash: str
+    """Hex: 32 bytes, or the 33 of a point, whose secret then takes the place of the preimage (AXT-1)."""
     expiry: int
     stage: int = SENT
     removal: str = ""

@@ -12,7 +12,6 @@ A ``Claim`` is one way to spend one output; several claims may share a transacti
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -23,7 +22,7 @@ from superscalar_ref.bitcoin.transaction import Transaction, TxInput, TxOutput, 
 from superscalar_ref.bitcoin.transaction import build as build_transaction
 from superscalar_ref.errors import InputError, SigningError
 from superscalar_ref.realise.commitment import TRUC_VERSION, Commitment, Role
-from superscalar_ref.realise.htlc import SUCCESS_LEAF, TIMEOUT_LEAF, Direction, Htlc, to_local_tree
+from superscalar_ref.realise.htlc import SUCCESS_LEAF, TIMEOUT_LEAF, Direction, Htlc, opens, to_local_tree
 from superscalar_ref.realise.second_stage import SecondStage
 from superscalar_ref.signing.keys import Randomness, SecretKey, system_randomness, verify
 
@@ -33,7 +32,8 @@ class Claim:
     """One output and the way to spend it.
 
     ``key`` is the 33-byte key that signs. ``leaf`` is the leaf to open, None for the key path. ``sequence`` and
-    ``lock_time`` are what the way asks of the transaction; ``preimage`` is 32 bytes or None.
+    ``lock_time`` are what the way asks of the transaction; ``preimage`` is 32 bytes, of a hash's preimage or of the
+    secret of ``htlc``'s point, or None.
     """
 
     txid: str
@@ -46,6 +46,8 @@ class Claim:
     sequence: int = NO_RELATIVE_LOCK
     lock_time: int = 0
     preimage: bytes | None = None
+    htlc: Htlc | None = None
+    """What the preimage opens."""
 
     @property
     def place(self) -> str:
@@ -73,13 +75,18 @@ class Claim:
             return secret.sign(message, randomness)
         return secret.sign_taproot(message, None if self.tree is None else self.tree.merkle_root, randomness)
 
-    def witness(self, signature: bytes) -> tuple[bytes, ...]:
-        """The witness stack with a 64-byte signature."""
+    def witness(self, signature: bytes, message: bytes = b"") -> tuple[bytes, ...]:
+        """The witness stack with a 64-byte signature of ``message`` (32 bytes), which a point's secret signs too."""
         if self.tree is None or self.leaf is None:
             return (signature,)
-        preimage = () if self.preimage is None else (self.preimage,)
         block = self.tree.control_block(self.internal_key, self.leaf)
-        return *preimage, signature, self.tree.scripts[self.leaf], block
+        stack = signature, self.tree.scripts[self.leaf], block
+        if self.preimage is None:
+            return stack
+        if self.htlc is None or self.htlc.point is None:
+            return self.preimage, *stack
+        # The script takes the point's signature first: it is on top.
+        return signature, self.htlc.opening(self.preimage, message), *stack[1:]
 
 
 def delayed(source: Commitment | SecondStage) -> Claim:
@@ -128,14 +135,14 @@ def payment(commitment: Commitment) -> Claim:
 
 
 def with_preimage(commitment: Commitment, vout: int, preimage: bytes) -> Claim:
-    """The other side takes an HTLC that the holder offered, with its 32-byte preimage.
+    """The other side takes an HTLC that the holder offered, with its 32-byte preimage or its point's secret.
 
     Raises InputError when output ``vout`` is no such HTLC, or the preimage is not that of its hash.
     """
     claim, htlc = _htlc_claim(commitment, vout, Direction.OFFERED)
-    if len(preimage) != 32 or hashlib.sha256(preimage).digest() != htlc.payment_hash:
+    if not opens(htlc.payment_hash, preimage):
         raise InputError(f"output {vout}", "the preimage is not that of the payment hash", "BOLT 3: offered HTLCs")
-    return replace(claim, leaf=SUCCESS_LEAF, preimage=preimage)
+    return replace(claim, leaf=SUCCESS_LEAF, preimage=preimage, htlc=htlc)
 
 
 def after_expiry(commitment: Commitment, vout: int) -> Claim:
@@ -184,7 +191,7 @@ def sign(
         signature = claim.sign(message, secret, randomness)
         if not verify(claim.signing_key, message, signature):
             raise SigningError(f"{claim.place}: the signature is not valid")
-        signed = with_witness(signed, number, claim.witness(signature))
+        signed = with_witness(signed, number, claim.witness(signature, message))
     return signed
 
 

@@ -6,7 +6,6 @@ signs last. Nothing is taken from the output for fees. It pays what ``to_local``
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,7 +16,7 @@ from superscalar_ref.bitcoin.transaction import build as build_transaction
 from superscalar_ref.errors import InputError, SigningError
 from superscalar_ref.realise.channel import CommitmentKeys
 from superscalar_ref.realise.commitment import TRUC_VERSION, Commitment
-from superscalar_ref.realise.htlc import SUCCESS_LEAF, TIMEOUT_LEAF, Direction, Htlc, to_local_tree
+from superscalar_ref.realise.htlc import SUCCESS_LEAF, TIMEOUT_LEAF, Direction, Htlc, opens, to_local_tree
 from superscalar_ref.signing.keys import verify
 
 OTHER_HASH_TYPE = SigHash.SINGLE_ANYONECANPAY
@@ -60,7 +59,7 @@ class SecondStage:
             raise SigningError(f"the other side's signature of the {self.htlc.direction} HTLC {self.vout} is not valid")
 
     def signed(self, other_signature: bytes, holder_signature: bytes, preimage: bytes | None = None) -> Transaction:
-        """The complete transaction from two 64-byte signatures and, for a received HTLC, the 32-byte preimage.
+        """The complete transaction from two 64-byte signatures and, for a received HTLC, the 32 bytes that open it.
 
         Raises SigningError for an invalid signature, InputError for a preimage that is missing, wrong or out of place.
         """
@@ -78,9 +77,9 @@ class SecondStage:
             if preimage is not None:
                 raise InputError(place, "a timeout has no preimage", "BOLT 3: HTLC-timeout")
             return first, second, self.script, self.control_block
-        if preimage is None or hashlib.sha256(preimage).digest() != self.htlc.payment_hash or len(preimage) != 32:
+        if preimage is None or not opens(self.htlc.payment_hash, preimage):
             raise InputError(place, "the preimage is missing, or is not that of the payment hash", "BOLT 3")
-        return first, second, preimage, self.script, self.control_block
+        return first, second, self.htlc.opening(preimage, self.holder_sighash), self.script, self.control_block
 
     def output_in(self, transaction: Transaction) -> int | None:
         """Which output of a transaction is this stage's; None when it is another spend of the HTLC, or none.
