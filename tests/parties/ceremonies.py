@@ -1,0 +1,58 @@
+"""What parties really say in each ceremony of ``spec/messages.toml``: who, to whom, which message."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+
+from superscalar_ref.parties import wire
+from tests.parties import channel_scene
+from tests.parties.channel_home import Home
+from tests.parties.channel_scene import LSP as PEER
+from tests.parties.channel_scene import Pair
+from tests.parties.scene import LSP, Scene, scene
+from tests.parties.tower_scene import tower
+
+Step = tuple[str, str, str]
+
+
+def steps(tape: Sequence[wire.Letter | channel_scene.Letter], start: int = 0) -> tuple[Step, ...]:
+    """The letters from ``start`` on, with roles in place of names; a connection's greetings are a matter of its own."""
+    role = {LSP: "lsp", "T": "tower"}
+    found = []
+    for letter in tape[start:]:
+        sender, to = (role.get(name, "client") for name in (letter.sender, letter.to))
+        found.append((sender, to, json.loads(letter.raw)["message"]))
+    return tuple(found)
+
+
+def played() -> Iterator[tuple[str, tuple[Step, ...]]]:
+    """Each ceremony, as one client and the LSP play it."""
+    play = scene(1, towers={"T": tower()}).ceremony()
+    yield "new-factory", steps(play.wire.tape)
+    play.fund()
+    tape = play.wire.tape
+
+    def then(step: Callable[[], object]) -> tuple[Step, ...]:
+        start = len(tape)
+        step()
+        return steps(tape, start)
+
+    yield "update", then(lambda: play.update(play.tree.leaves()[0].path))
+    yield "sale", then(lambda: _sale(play))
+    yield "close", then(play.close)
+    home = Home.start(("ann",), ("ann",))
+    tape = home.scene.wire.tape
+    yield "payment", then(lambda: home.pay("ann", 1_000_000))
+    yield "move", then(lambda: home.update(home.leaf()))
+    pair = Pair()
+    pair.open()
+    yield "open-channel", steps(pair.tape)
+    start = len(pair.tape)
+    pair.say(PEER, lambda side: side.shutdown())
+    yield "close-channel", steps(pair.tape, start)
+
+
+def _sale(play: Scene) -> None:
+    play.wire.post("c0", play.clients["c0"].buy(5_000, 1_000))
+    play.wire.run()
