@@ -103,6 +103,9 @@ class Desk(Protocol):
     def transaction(self, name: str) -> Transaction | None:
         """A channel's own newest commitment under the name that a version has for it, complete."""
 
+    def deadline(self) -> int:
+        """The height from which on the party must have begun to publish for a channel's sake."""
+
 
 Turner = Callable[[], tuple[Participant, Turn]]
 """A step that is ready to be taken."""
@@ -190,11 +193,12 @@ class Actor:
         return self.party.signer.held
 
     def deadline(self) -> int:
-        """The height from which on this party must have begun to publish (STR-20, STR-21)."""
+        """The height from which on this party must have begun to publish, for its channels too (STR-20 to STR-24)."""
+        channels = NEVER if self.desk is None else self.desk.deadline()
         if self.lead is None or self.archive is None:
-            return NEVER
+            return channels
         longest = max((len(stock.links) for stock in self.party.stocks.values()), default=0)
-        return self.lead.deadline(self.factory.terms.locks.end, longest)
+        return min(channels, self.lead.deadline(self.factory.terms.locks.end, longest))
 
     def held_templates(self) -> dict[str, Template]:
         """What it may publish: complete transactions, and those that only it signs."""

@@ -40,6 +40,7 @@ from superscalar_ref.parties.penalties import PenaltyBook
 from superscalar_ref.parties.store import Store
 from superscalar_ref.protocol import channel as rules
 from superscalar_ref.protocol.channel import Channel, Htlc, view
+from superscalar_ref.protocol.deadline import FORWARDER, PAYEE, PAYER
 from superscalar_ref.protocol.htlc_limits import HtlcLimits, check_expiry
 from superscalar_ref.realise import commitment as bolt
 from superscalar_ref.realise.channel import derive_secret, new_commitment_secret, revealed_by
@@ -65,6 +66,10 @@ def channel_machine(directory: Path | None = None) -> BoundMachine[Channel]:
 def no_answer(htlc: Htlc) -> bytes | str | None:
     """Wait."""
     return None
+
+
+def _passes_nothing_on(number: int) -> bool:
+    return False
 
 
 @dataclass(frozen=True)
@@ -131,6 +136,8 @@ class ChannelActor:
         self.limits = limits
         self.randomness = randomness
         self.answer = answer
+        self.passes_on: Callable[[int], bool] = _passes_nothing_on
+        """Whether an HTLC of this side, by its number, carries a payment that came in by another channel."""
         self.machine = machine or channel_machine()
         self.height = 0
         self.outbox = Outbox()
@@ -731,17 +738,31 @@ class ChannelActor:
         self.store.commit()
         self.preimages = known
 
-    def must_close(self) -> str:
-        """Why this side has to go to the chain now; empty while it need not (BOLT 2 'cltv_expiry_delta Selection')."""
+    def exit_deadline(self) -> tuple[int, str]:
+        """The height from which on this side must go to the chain, and for which payment's sake (STR-22 to STR-24).
+
+        ``NEVER`` while no payment hangs.
+        """
+        found = [(NEVER, "")]
         for htlc in self.channel.htlcs:
             if htlc.removal and htlc.removal_stage == rules.FINAL:
                 continue
-            if htlc.payer == self.name and self.height >= htlc.expiry:
-                return f"its HTLC {htlc.number} has expired and was not given back"
-            known = htlc.payment_hash in self.preimages and htlc.stage == rules.FINAL
-            if htlc.payer != self.name and known and self.limits.must_begin(self.height, htlc.expiry):
-                return f"HTLC {htlc.number}, whose preimage it knows, expires too soon to wait any longer"
-        return ""
+            known, mine = htlc.payment_hash in self.preimages, htlc.payer == self.name
+            if mine:
+                why = f"its HTLC {htlc.number} has expired and was not given back"
+                found.append((self.limits.deadline(PAYER, htlc.expiry), why))
+            if mine and not known and self.passes_on(htlc.number):
+                why = f"HTLC {htlc.number}, which was passed on, expires too soon to wait any longer"
+                found.append((self.limits.deadline(FORWARDER, htlc.expiry), why))
+            if not mine and known and htlc.stage == rules.FINAL:
+                why = f"HTLC {htlc.number}, whose preimage it knows, expires too soon to wait any longer"
+                found.append((self.limits.deadline(PAYEE, htlc.expiry), why))
+        return min(found)
+
+    def must_close(self) -> str:
+        """Why this side has to go to the chain now; empty while it need not (BOLT 2 'cltv_expiry_delta Selection')."""
+        height, why = self.exit_deadline()
+        return why if self.height >= height else ""
 
     def answer_pending(self) -> Outbox:
         """Ask again what to do with the peer's HTLCs, and sign what that gives."""

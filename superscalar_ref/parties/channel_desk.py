@@ -18,7 +18,7 @@ from superscalar_ref.bitcoin.transaction import Transaction
 from superscalar_ref.errors import ProtocolError
 from superscalar_ref.parties import channel_messages as c
 from superscalar_ref.parties.actor import Actor, Outbox
-from superscalar_ref.parties.channel_actor import Answer, ChannelActor
+from superscalar_ref.parties.channel_actor import NEVER, Answer, ChannelActor
 from superscalar_ref.parties.channel_leaf import channel_name, open_in_leaf, standing_first
 from superscalar_ref.parties.store import Store
 from superscalar_ref.protocol.blueprint import Channel, LeafContents
@@ -137,6 +137,21 @@ class ChannelDesk:
             yield client, "", side
         for label, side in self.bought.items():
             yield (side.channel.peer if side.name == self._lsp else side.name), label, side
+
+    def channels(self) -> tuple[ChannelActor, ...]:
+        """This party's side of every channel."""
+        return tuple(side for _, side in self._all())
+
+    def deadline(self) -> int:
+        """The height from which on this party must have begun to publish for a channel's sake; NEVER while for none.
+
+        For a payment that hangs (STR-22 to STR-24); at once when it closes alone, for its commitment needs its leaf.
+        """
+        channels = [side.channel.status for side in self.channels()]
+        if "force_closing" in channels:
+            return 0
+        hanging = (side.exit_deadline()[0] for side in self.channels() if side.channel.status in _LIVES)
+        return min(hanging, default=NEVER)
 
     def side_of(self, channel: str) -> ChannelActor:
         """This party's side of a client's first channel, by its name, or of one that was sold, by the sale's label."""

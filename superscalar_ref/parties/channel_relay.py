@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from superscalar_ref.errors import ProtocolError, Refused
 from superscalar_ref.parties import messages as m
@@ -24,7 +25,6 @@ from superscalar_ref.protocol.channel import FINAL, Htlc
 from superscalar_ref.protocol.htlc_limits import check_expiry, check_forward
 
 _DOCUMENT = "forwards"
-_OFF_CHAIN = ("live", "quiescent", "moving", "closing")
 _ON_CHAIN = ("resolving", "breached", "swept", "penalised")
 
 
@@ -75,6 +75,11 @@ class Relay:
         """Add a channel."""
         self.channels[actor.terms.name] = actor
         actor.answer = self._answer(actor.terms.name)
+        actor.passes_on = partial(self._passed_on, actor.terms.name)
+
+    def _passed_on(self, outgoing: str, number: int) -> bool:
+        """Whether an outgoing HTLC is one that was passed on: its channel may not wait for its expiry (STR-24)."""
+        return any((one.route.channel, one.number) == (outgoing, number) for one in self.forwards.values())
 
     def _answer(self, incoming: str) -> Answer:
         return lambda htlc: self.decide(incoming, htlc)
@@ -151,22 +156,6 @@ class Relay:
             out.outbox = before
         self._waiting.setdefault(out.terms.name, []).extend(outbox.messages)
         return None
-
-    def must_close(self) -> dict[str, str]:
-        """Channels that have to go to the chain now, and why: what was passed on there is not settled (R-HTLC-FORWARD).
-
-        Its payee may show the preimage until the LSP's timeout is mined; what pays the LSP must not expire before that.
-        """
-        found: dict[str, str] = {}
-        for forward in self.forwards.values():
-            out = self.channels[forward.route.channel]
-            mine = out.channel.htlc(out.name, forward.number)
-            if mine is None or mine.payment_hash in out.preimages or out.channel.status not in _OFF_CHAIN:
-                continue
-            settled = mine.removal and mine.removal_stage == FINAL
-            if not settled and out.limits.must_take_back(out.height, mine.expiry):
-                found[out.terms.name] = f"HTLC {mine.number}, which was passed on, expires too soon to wait any longer"
-        return found
 
     def flush(self) -> Mapping[str, Outbox]:
         """What each channel has to say because of another: after every message that any of them took."""

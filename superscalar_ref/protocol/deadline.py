@@ -23,7 +23,9 @@ from superscalar_ref.spec.source import Document, read_document
 
 NEVER = 1 << 40
 """A deadline that never comes (height)."""
-ROLES = ("lsp", "client")
+PAYEE, PAYER, FORWARDER = "payee", "payer", "forwarder"
+"""Who has a deadline for each payment: who knows its preimage, who offered it, who passed another's on by it."""
+ROLES = ("lsp", "client", PAYEE, PAYER, FORWARDER)
 _KEYS = ("id", "for", "height", "lemmas", "says", "why")
 _UNKNOWN = "deadline"
 
@@ -60,6 +62,10 @@ class Deadline:
     says: str
     why: str
 
+    def at(self, values: Mapping[str, int | str]) -> int:
+        """The height for these values of the parameters, and of what the row counts back from."""
+        return amount(self.height, values)
+
     def lead(self, values: Mapping[str, int | str]) -> Lead:
         """The same for these values of the parameters."""
         before = -amount(self.height, {**values, "end": 0, "extra": 0})
@@ -72,7 +78,7 @@ def load_deadlines(directory: Path | None = None) -> Mapping[str, Deadline]:
     document = read_document(spec_directory(directory) / "deadlines.toml")
     rows = rows_of(document, "deadlines", _KEYS, "deadlines")
     domains = {one.name: one.domain for one in load_parameters(directory).parameters}
-    domains |= {name: Domain() for name in ("end", "extra", _UNKNOWN)}
+    domains |= {name: Domain() for name in ("end", "extra", "expiry", "way_out", _UNKNOWN)}
     found: dict[str, Deadline] = {}
     for index, row in enumerate(rows):
         one = _deadline(document, index, row, domains)

@@ -6,10 +6,18 @@ the expiry; its payer must be able to take it back before the factory's end.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
 from superscalar_ref.errors import InputError, ProtocolError
+from superscalar_ref.protocol.deadline import FORWARDER, PAYEE, Deadline, load_deadlines
 from superscalar_ref.spec.parameters import Parameters
+
+
+@cache
+def _deadlines() -> Mapping[str, Deadline]:
+    return load_deadlines()
 
 
 @dataclass(frozen=True)
@@ -24,10 +32,12 @@ class HtlcLimits:
     """The factory's end (height)."""
     cutoff_blocks: int
     """A payment expires at least this many blocks before the end (``htlc_cutoff_blocks``)."""
-    claim_blocks: int = 1
-    """To confirm the commitment and then the claim, with a look before each."""
-    look_blocks: int = 1
-    """The party's next look at the chain comes at most so many blocks after this one: ``1 + absence_blocks``."""
+    absence_blocks: int = 0
+    """Between two looks of the party at the chain, while it does nothing there."""
+    exit_absence_blocks: int = 0
+    """The same during its exit."""
+    confirmation_blocks: int = 1
+    """Until what it publishes is in a block."""
     forward_margin_blocks: int | None = None
     """Kept free for a payment that is passed on (``forward_margin_blocks``); None: ``margin_blocks``."""
 
@@ -39,23 +49,42 @@ class HtlcLimits:
         """The latest expiry (height) that is accepted: ``end − cutoff`` (R-HTLC-LATEST)."""
         return self.end - self.cutoff_blocks
 
+    @property
+    def claim_blocks(self) -> int:
+        """To confirm the commitment and then the claim, with a look before each (blocks)."""
+        return 2 * (self.exit_absence_blocks + self.confirmation_blocks)
+
     def exit_by(self, expiry: int) -> int:
         """The last tip at which a payee that knows the preimage may begin its exit, to claim before ``expiry``."""
         return expiry - self.exit_blocks - self.claim_blocks
 
+    def deadline(self, role: str, expiry: int) -> int:
+        """The height from which on a payee, payer or forwarder must have begun its exit for a payment that hangs.
+
+        ``expiry`` is a height. The rows are those of ``spec/deadlines.toml`` (STR-22, STR-23, STR-24).
+        """
+        values = {
+            "expiry": expiry,
+            "way_out": self.exit_blocks,
+            "absence_blocks": self.absence_blocks,
+            "exit_absence_blocks": self.exit_absence_blocks,
+            "confirmation_blocks": self.confirmation_blocks,
+        }
+        return _deadlines()[role].at(values)
+
     def must_begin(self, tip: int, expiry: int) -> bool:
         """Whether a payee that knows the preimage must begin its exit now: its next look may be too late.
 
-        ``tip`` and ``expiry`` are heights (L-HTLC-EARLIEST).
+        ``tip`` and ``expiry`` are heights (STR-22, L-HTLC-EARLIEST).
         """
-        return tip + self.look_blocks > self.exit_by(expiry)
+        return tip >= self.deadline(PAYEE, expiry)
 
     def must_take_back(self, tip: int, expiry: int) -> bool:
         """Whether a forwarder must begin its exit for what it has passed on here: the timeout is due when it is out.
 
-        ``tip`` and ``expiry`` are heights; the payee had to begin before that (R-EXIT-MARGIN, L-HTLC-FORWARD).
+        ``tip`` and ``expiry`` are heights; the payee had to begin before that (STR-24, L-HTLC-FORWARD).
         """
-        return tip >= expiry - self.exit_blocks
+        return tip >= self.deadline(FORWARDER, expiry)
 
     @property
     def forward_delta(self) -> int:
@@ -81,8 +110,9 @@ def limits_from(parameters: Parameters, end: int, exit_blocks: int | None = None
         parameters.number("exit_margin_blocks"),
         end,
         parameters.number("htlc_cutoff_blocks"),
-        2 * (parameters.number("exit_absence_blocks") + parameters.number("confirmation_blocks")),
-        1 + parameters.number("absence_blocks"),
+        parameters.number("absence_blocks"),
+        parameters.number("exit_absence_blocks"),
+        parameters.number("confirmation_blocks"),
         parameters.number("forward_margin_blocks"),
     )
 

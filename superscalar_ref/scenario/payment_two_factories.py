@@ -307,9 +307,8 @@ class _Play:
         if ending.way == TOGETHER:
             self._close(ending)
             if ending.payouts is None:
-                late = self.world.relay.must_close()
                 for side in home.sides:
-                    why = side.must_close() or (late.get(side.terms.name, "") if side.name == LSP else "")
+                    why = side.must_close()
                     if why and ending.way == TOGETHER:
                         self._tell(f"{side.name} goes to the chain: {why}")
                         ending.way = LSP_ALONE if side.name == LSP else CLIENT_ALONE

@@ -37,7 +37,7 @@ FEE_MSAT = 1_001
 """What the LSP asks for passing a payment on."""
 DEPTH = 2
 """Confirmations after which a side takes something for final."""
-MARGIN, CUTOFF, CLAIM = 5, 20, 2
+MARGIN, CUTOFF = 5, 20
 """Blocks: see ``HtlcLimits``."""
 Place = tuple[int, str]
 """A factory's number, or -1 for what the LSP passes on between them; and whose store it is."""
@@ -288,4 +288,4 @@ class World:
 
 def _limits(actor: Actor, client: str) -> HtlcLimits:
     terms = actor.factory.terms
-    return HtlcLimits(terms.exit_blocks(client), MARGIN, terms.locks.end, CUTOFF, claim_blocks=CLAIM)
+    return HtlcLimits(terms.exit_blocks(client), MARGIN, terms.locks.end, CUTOFF)

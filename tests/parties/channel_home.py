@@ -71,7 +71,7 @@ class Home:
 
         def limits(client: str) -> HtlcLimits:
             terms = actor.factory.terms
-            return HtlcLimits(terms.exit_blocks(client), 5, terms.locks.end, 20, claim_blocks=2)
+            return HtlcLimits(terms.exit_blocks(client), 5, terms.locks.end, 20)
 
         desk = self.desks[name] = ChannelDesk(actor, limits, depth=DEPTH, close_fee_sat=CLOSE_FEE)
         for client in self.living if name == LSP else (name,):

@@ -111,7 +111,7 @@ def test_what_must_be_closed_is_noticed_in_time() -> None:
     assert not pair.l.must_close()
     pair.l.height += 1
     assert "expires too soon" in pair.l.must_close()
-    pair.l.limits = replace(pair.l.limits, look_blocks=7)
+    pair.l.limits = replace(pair.l.limits, absence_blocks=6)
     pair.l.height = pair.limits.exit_by(EXPIRY) - 7
     assert not pair.l.must_close(), "it looks again just in time"
     pair.l.height += 1

@@ -33,7 +33,7 @@ def desk_of(home: Home, name: str) -> ChannelDesk:
     """A party's desk, on which nothing was opened by hand."""
     actor = home.scene.actors[name]
     actor.height = home.ledger.height
-    limits = HtlcLimits(20, 5, home.scene.lsp.factory.terms.locks.end, 20, claim_blocks=2)
+    limits = HtlcLimits(20, 5, home.scene.lsp.factory.terms.locks.end, 20)
     desk = home.desks[name] = ChannelDesk(actor, lambda client: limits, depth=DEPTH)
     return desk
 
