@@ -1,7 +1,7 @@
 """``superscalar-ref scenario NAME``: a situation of a factory's life, played with real transactions.
 
 Exit code 0 when it ends as the specification promises, 1 when not, 2 when an argument makes no sense, 130 when it was
-interrupted: what was done by then is printed.
+interrupted: what was done by then is printed. ``all`` plays every situation of protocol.md §9 and §11.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ SCENARIOS = {
     "ladder": "days of a ladder: each day one transaction closes a factory, funds the next and pays who leaves",
     "presence": "who must be online: a client that looks in time or too late, or never comes back",
     "payment-two-factories": "a payment from a client of one factory to a client of another, and both factories' ends",
+    "all": "every situation below, each in one line",
 }
 BLOCKS_A_DAY = 144
 
@@ -55,20 +56,28 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--first", metavar="WAY", help="payment: only this end of the payer's factory")
     parser.add_argument("--second", metavar="WAY", help="payment: only this end of the payee's factory")
+    parser.add_argument("--draw", type=Path, metavar="DIR", help="write a situation's drawing: NAME.svg and NAME.mmd")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="write the chain and every kit as the LSP vanishes")
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
 
 def run(args: argparse.Namespace) -> int:
     """Play it, print its totals, and return 0: as promised, 1: not, 130: interrupted."""
+    from superscalar_ref.scenario.situations import SITUATIONS  # noqa: PLC0415
+
     if args.list:
         for name, says in SCENARIOS.items():
             print(f"{name}: {says}")
+        for one in SITUATIONS.values():
+            print(f"{one.name} ({one.row}): {one.says}")
         return 0
+    if args.name in SITUATIONS:
+        return _situations(args, [str(args.name)])
     if args.name not in SCENARIOS:
         given = "is missing" if args.name is None else f"'{args.name}' is not one"
-        raise InputError("NAME", f"{given}; there is {', '.join(SCENARIOS)}", "scenario --list")
+        raise InputError("NAME", f"{given}; there is {', '.join((*SCENARIOS, *SITUATIONS))}", "scenario --list")
     play = {
+        "all": lambda args: _situations(args, list(SITUATIONS)),
         "lsp-vanishes": _lsp_vanishes,
         "reorgs": _reorgs,
         "ladder": _ladder,
@@ -76,6 +85,32 @@ def run(args: argparse.Namespace) -> int:
         "payment-two-factories": _payment,
     }
     return play[str(args.name)](args)
+
+
+def _situations(args: argparse.Namespace, names: list[str]) -> int:
+    """The story of one, or a line for each of several; drawings where they are asked for."""
+    from superscalar_ref.scenario.situations import SITUATIONS  # noqa: PLC0415
+    from superscalar_ref.scenario.story import write_drawings  # noqa: PLC0415
+
+    bad = 0
+    for name in names:
+        situation = SITUATIONS[name]
+        told = situation.play()
+        faults = situation.faults(told)
+        bad += bool(faults)
+        if args.draw is not None:
+            write_drawings(args.draw, name, f"{situation.row}: {situation.says}", told)
+        if args.json:
+            print(json.dumps({"name": name, "row": situation.row, **asdict(told), "well": not faults}))
+            continue
+        if len(names) > 1:
+            print(f"{name} ({situation.row}): {'; '.join(map(str, told.ends))}")
+        else:
+            print("\n".join(map(str, (*told.lines, *told.ends))))
+        for party, word in situation.others.items():
+            print(f"{party} has {word} than that, as this row says")
+        print("\n".join(f"NOT WELL: {one}" for one in faults), end="\n" if faults else "")
+    return 1 if bad else 0
 
 
 def _payment(args: argparse.Namespace) -> int:
@@ -101,7 +136,7 @@ def _payment(args: argparse.Namespace) -> int:
                 print(json.dumps({**asdict(done), "well": done.well}))
                 continue
             if args.first and args.second:
-                print("\n".join(done.story))
+                print("\n".join(map(str, done.story)))
             has = ", ".join(f"{name} {amount:,}" for name, amount in done.paid.items())
             word = "as it must be" if done.well else f"WRONG, it must be {done.expected}"
             print(f"{first} and {second}: at rest (sat) {has}: {word}")

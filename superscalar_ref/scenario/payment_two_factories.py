@@ -24,6 +24,7 @@ from superscalar_ref.protocol.blueprint import FUNDING, alternate_name, commitme
 from superscalar_ref.protocol.channel import Htlc, View
 from superscalar_ref.protocol.transaction import Kind, Outpoint, Role
 from superscalar_ref.scenario.payment_world import CLIENTS, FEE_MSAT, PAYEE, PAYER, Home, World
+from superscalar_ref.scenario.story import CHAIN, Line
 from superscalar_ref.scenario.town import LSP
 
 TOGETHER, CLIENT_ALONE, LSP_ALONE = "together", "client", "lsp"
@@ -100,7 +101,7 @@ class Result:
     ways: tuple[str, str]
     """How the factories ended: who had to go to the chain for a payment's sake did."""
     height: int
-    story: tuple[str, ...]
+    story: tuple[Line, ...]
 
     @property
     def well(self) -> bool:
@@ -159,9 +160,8 @@ def play(case: Case) -> Result:
     world = start().branch()
     world.on_answer(PAYEE, _ANSWERS[case.payee])
     world.pay(AMOUNT_MSAT, HASH)
-    told = (
-        f"height {world.ledger.height}: {PAYER} offers {AMOUNT_MSAT + FEE_MSAT:,} msat to {PAYEE} in the other factory"
-    )
+    says = f"{PAYER} offers {AMOUNT_MSAT + FEE_MSAT:,} msat to {PAYEE} in the other factory"
+    told = Line(world.ledger.height, "", "", says)
     for _ in range(case.letters):
         found = world.next_letter()
         if found is not None:
@@ -179,7 +179,7 @@ class _Play:
     def __init__(self, world: World, case: Case) -> None:
         self.case = case
         self.world = world
-        self.story: list[str] = []
+        self.story: list[Line] = []
         self.endings = tuple(
             Ending(home, way) for home, way in zip(self.world.homes, (case.first, case.second), strict=True)
         )
@@ -204,7 +204,7 @@ class _Play:
         return Result(self.case, self.now, expected, self.forwarded, settled, ways, height, tuple(self.story))
 
     def _tell(self, says: str) -> None:
-        self.story.append(f"height {self.world.ledger.height}: {says}")
+        self.story.append(Line(self.world.ledger.height, "", "", says))
 
     def _where(self) -> str:
         sides = [side for ending in self.endings for side in ending.home.sides]
@@ -278,10 +278,13 @@ class _Play:
     def _block(self) -> None:
         world = self.world
         wanted: list[tuple[str, Transaction]] = []
+        by: dict[str, str] = {}
         for ending in self.endings:
-            wanted += self._wanted(ending)
+            for name, what, one in self._wanted(ending):
+                wanted.append((what, one))
+                by[what] = name
         for what, one in world.mine(wanted):
-            self._tell(f"{what} is mined, {one.txid[:16]}…")
+            self.story.append(Line(world.ledger.height, by[what], CHAIN, f"{what}, {one.txid[:16]}…"))
         now = {name: world.paid(name) - before for name, before in self.before.items()}
         if now != self.now:
             self.now = now
@@ -290,16 +293,17 @@ class _Play:
         for ending in self.endings:
             self._note(ending)
 
-    def _wanted(self, ending: Ending) -> Iterator[tuple[str, Transaction]]:
-        """What is published for one factory now."""
+    def _wanted(self, ending: Ending) -> Iterator[tuple[str, str, Transaction]]:
+        """What is published for one factory now: by whom, what it is, and its bytes."""
         home = ending.home
         if ending.way == KICKOFF_AT_THE_END and self.world.ledger.height == home.lsp.factory.terms.locks.end - 1:
             kickoff = home.lsp.factory.blueprints[home.member.counted].path(home.client)[0]
-            yield kickoff, home.lsp.complete_transaction(kickoff)
-        yield from ((f"{home.client}'s factory, {name}", one) for name, one in ending.path)
+            yield LSP, kickoff, home.lsp.complete_transaction(kickoff)
+        by = LSP if ending.way in (TOGETHER, LSP_ALONE, LSP_CHEATS) else home.client
+        yield from ((by, f"{home.client}'s factory, {name}", one) for name, one in ending.path)
         for name, watcher in home.watchers.items():
             for what, one in watcher.look():
-                yield f"{home.client}'s factory, {name}: {what}", one
+                yield name, f"{home.client}'s factory, {name}: {what}", one
 
     def _note(self, ending: Ending) -> None:
         """Whether a factory is over; one whose channel cannot wait any longer goes to the chain."""

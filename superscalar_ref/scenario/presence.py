@@ -1,7 +1,8 @@
 """Who must be online, and when: the rows of protocol.md §11 about clients, each played to its end.
 
 * An LSP that cheats publishes, as soon as the chain takes it, everything on the way to an older state and its own
-  commitment there. A client that looks in time answers with the newest state; one that looks too late does not.
+  commitment there. A client that looks in time answers with the newest state; one that looks too late does not. A
+  watchtower looks at every block, and its client comes once, in the dying period.
 * While blocks ask for more than is signed in, a client with a reserve ("deposit insurance") pays and is in time. One
   that has none is held back; if for longer than is assumed, poison is its insurance, and limited.
 * A client that is absent for ever is paid by the alternate, whenever somebody publishes it after the end; under the
@@ -13,11 +14,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from superscalar_ref.bitcoin.transaction import Transaction
 from superscalar_ref.chain.fees import FeeMarket, Spike
-from superscalar_ref.protocol.blueprint import Channel, LeafContents, commitment_name
-from superscalar_ref.protocol.transaction import Kind
-from superscalar_ref.scenario.reorgs import Cast
+from superscalar_ref.protocol.blueprint import FUNDING, Channel, LeafContents, alternate_name
+from superscalar_ref.protocol.transaction import Kind, Outpoint
+from superscalar_ref.scenario.stage import Stage, Wanted
+from superscalar_ref.scenario.story import Told
 from superscalar_ref.scenario.town import LSP, Plan
 
 GAIN = 20_000
@@ -36,10 +37,18 @@ class Seen:
     """Blocks from one look of the client to the next; 0: it never looks before it comes back for good."""
     owed: int
     """What it counts on (sat)."""
-    has: int
-    """What it has at rest at the end (sat)."""
-    fees: int
-    """Of its own sweep (sat)."""
+    told: Told
+    """The story; its only end is the client's."""
+
+    @property
+    def has(self) -> int:
+        """What it has at rest at the end (sat)."""
+        return self.told.ends[0].has
+
+    @property
+    def fees(self) -> int:
+        """Of its own sweep (sat)."""
+        return self.told.ends[0].fees
 
     @property
     def whole(self) -> bool:
@@ -60,57 +69,75 @@ def cheated(plan: Plan, absence: int, price: int = 0) -> Seen:
 
     ``plan`` is of one factory of one client. The worst moment is played: the kickoff is mined right after a look.
     Blocks ask for ``price`` (sat/vB) for two steps from there on. The LSP pays it, the client if it has a reserve.
+    ``absence`` 0: a tower looks in its place, with the client's reserve, and the client comes in the dying period.
     """
-    cast, client = _active(plan)
-    leaf = cast.factory.lsp.tree.leaf_of(client)
+    stage = Stage(plan)
+    (client,) = stage.clients
+    if not absence:
+        stage.hire_tower(client)
+    older = _updated(stage, client)
+    watcher, last_look = stage.cast.watchers[client], stage.height
+    stage.sleep(LSP, client)
+    if price:
+        stage.market = FeeMarket(plan.economy.feerate, (Spike(last_look + 1, 2 * plan.locks.step, price),))
+        stage.tell("", f"blocks ask for {price} sat/vB up to height {last_look + 2 * plan.locks.step}")
+    published: dict[str, Wanted] = {}
+    comes = last_look + plan.active_blocks
+    # Without a coin it cannot close its channel, and waits for the alternate.
+    for _ in range(plan.locks.end // 2 if absence else plan.locks.end):
+        if stage.height - last_look >= absence if absence else stage.height >= comes:
+            watcher.look()
+            last_look = stage.height
+            for name, offer in watcher.offers(stage.market.feerate(last_look)).items():
+                published[name] = Wanted(client, name, offer.transaction)
+        # The LSP's come first: ties go to who cheats.
+        stage.block(*older, *published.values())
+    owed = stage.cast.factory.clients[client].life.owed
+    row = "a watchtower" if not absence else "a fee spike" if price else "no watchtower"
+    return Seen(row, absence, owed, stage.finish(**{client: owed}))
+
+
+def _updated(stage: Stage, client: str) -> tuple[Wanted, ...]:
+    """Updates up to the last index, of which the newest gives the client more: what the LSP holds of the one before."""
+    plan, lsp = stage.plan, stage.cast.factory.lsp
     contents = LeafContents((Channel(client, plan.balance + GAIN, plan.inbound - GAIN),), (plan.stock,))
-    older: list[Transaction] = []
+    older: tuple[Wanted, ...] = ()
     for index in range(1, plan.locks.states):
         # At last the newest state, which waits for nothing, against the one before it, which waits for one step.
-        older = _path_and_commitment(cast, client)
-        newest = {leaf.path: contents} if index == plan.locks.states - 1 else {}
-        cast.wire.post(LSP, cast.factory.lsp.update("r", newest))
-        cast.wire.run()
-    watcher = cast.watchers[client]
-    last_look = cast.ledger.height
-    spike = FeeMarket(0, (Spike(last_look + 1, 2 * plan.locks.step, price),) if price else ())
-    published: dict[str, Transaction] = {}
-    for _ in range(plan.locks.end // 2):
-        if cast.ledger.height - last_look >= absence:
-            watcher.look()
-            last_look = cast.ledger.height
-            offers = watcher.offers(spike.feerate(last_look))
-            paid = spike.block(last_look + 1, tuple(offers.values()))
-            published |= {name: offer.transaction for name, offer in offers.items() if offer in paid}
-        # The LSP's come first: ties go to who cheats.
-        _mine(cast, [*older, *published.values()])
-    return Seen(
-        "no watchtower" if not price else "a fee spike",
-        absence,
-        cast.factory.clients[client].life.owed,
-        cast.received()[0],
-        _sweep_fee(cast),
-    )
+        older = stage.path_and_commitment(client)
+        newest = {lsp.tree.leaf_of(client).path: contents} if index == plan.locks.states - 1 else {}
+        stage.cast.wire.post(LSP, lsp.update("r", newest))
+        stage.cast.wire.run()
+    stage.tell(LSP, f"the newest version gives it {GAIN:,} sat more", client)
+    return older
 
 
 def absent(plan: Plan, late: int) -> Seen:
     """The client is away until ``late`` blocks after the end; the LSP takes what it can by its own paths."""
-    cast, client = _active(plan)
-    end = cast.factory.lsp.factory.terms.locks.end
-    lsp = cast.factory.lsp
+    stage = Stage(plan)
+    (client,) = stage.clients
+    lsp, end = stage.cast.factory.lsp, stage.end
+    stage.sleep(LSP, client)
     # Down to the first state, whose outputs are the LSP's at the end under the classic default.
     path = lsp.counted_blueprint().path(client)[:2]
-    cast.ledger.advance(end - 2 - plan.locks.step * plan.locks.states - cast.ledger.height)
     classic = plan.locks.end_default == "classic"
-    taking = [lsp.complete_transaction(name) for name in path] if classic else []
+    stage.tell(client, "is away from here on")
+    stage.advance(end - 2 - plan.locks.step * plan.locks.states)
+    taking = stage.named(LSP, *path) if classic else ()
     expiry = [t.name for t in lsp.factory.templates.values() if t.kind is Kind.EXPIRY]
-    while cast.ledger.height < end + late:
-        own = [lsp.complete_transaction(name) for name in expiry if cast.ledger.height >= end]
-        _mine(cast, [*taking, *own])
-    cast.look()
+    while stage.height < end + late:
+        own = stage.named(LSP, *expiry) if stage.height >= end else ()
+        stage.block(*taking, *own)
+    stage.tell(client, "comes back")
+    stage.wake(client)
     for _ in range(plan.limits.depth + 1):
-        cast.block(cast.watchers[client].publish().values())
-    return Seen("absent for ever", 0, cast.factory.clients[client].life.owed, cast.received()[0], _sweep_fee(cast))
+        stage.block()
+    owed = stage.cast.factory.clients[client].life.owed
+    promised = owed
+    if not classic:
+        pays = lsp.factory.templates[alternate_name(Outpoint(FUNDING, 0))].outputs
+        promised = sum(one.amount for one in pays if one.owner == client)
+    return Seen("absent for ever", 0, owed, stage.finish(**{client: promised}))
 
 
 def classic(plan: Plan) -> Plan:
@@ -119,44 +146,13 @@ def classic(plan: Plan) -> Plan:
     return replace(plan, locks=locks, limits=replace(plan.limits, accepts=frozenset({"classic/none"})))
 
 
-def _active(plan: Plan) -> tuple[Cast, str]:
-    cast = Cast.of(plan)
-    cast.block([cast.factory.lsp.fund().broadcasts[-1]])
-    cast.blocks(plan.limits.depth - 1)
-    (client,) = cast.factory.clients
-    return cast, client
-
-
-def _path_and_commitment(cast: Cast, client: str) -> list[Transaction]:
-    """What the LSP holds of the version that counts now, from the root's kickoff to its own commitment."""
-    lsp = cast.factory.lsp
-    versions = tuple(lsp.counted_versions[node.path] for node in lsp.tree.path_to(client) if node.has_counter)
-    names = (*lsp.counted_blueprint().path(client), commitment_name(client, versions, LSP))
-    return [lsp.complete_transaction(name) for name in names]
-
-
-def _mine(cast: Cast, wanted: list[Transaction]) -> None:
-    """One block of what the chain takes of these; the LSP alone sees it."""
-    taken: list[Transaction] = []
-    for one in wanted:
-        if cast.confirmed(one.txid) or one.txid in {other.txid for other in taken}:
-            continue
-        if cast.ledger.would_accept([other.serialized for other in (*taken, one)]).accepted:
-            taken.append(one)
-    cast.ledger.mine([one.serialized for one in taken])
-
-
-def _sweep_fee(cast: Cast) -> int:
-    templates = cast.factory.lsp.factory.templates.values()
-    return max((one.fee for one in templates if one.kind is Kind.SWEEP), default=0)
-
-
 def rows(plan: Plan) -> tuple[tuple[str, Callable[[], Seen], bool], ...]:
     """Every play: what it shows, how it is played, and whether the client ends with what it is owed."""
     most = longest_absence(plan)
     poor, rich = replace(plan, stock=GAIN // 2), replace(plan, stock=2 * GAIN)
     insured, bare = (replace(poor, reserve_every=every) for every in (1, 0))
     return (
+        ("a watchtower; the client comes once, in the dying period", lambda: cheated(bare, 0), True),
         (f"no watchtower, looks every {most} blocks", lambda: cheated(poor, most), True),
         (f"no watchtower, looks every {plan.locks.step} blocks", lambda: cheated(poor, plan.locks.step), False),
         ("the same, where the poisoned stock is worth more than the gain", lambda: cheated(rich, most + 1), True),

@@ -123,9 +123,14 @@ def wallet_script(name: str) -> bytes:
     return p2tr_from_internal(wallet_key(name).x_only)
 
 
+def payout_key(name: str) -> SecretKey:
+    """The key of what a party has from factories (BIP-86)."""
+    return SecretKey(hashlib.sha256(f"scenario/{name}/payout".encode()).digest())
+
+
 def payout_script(name: str) -> bytes:
     """Where a party's money from factories goes: apart from its wallet, so that it can be counted."""
-    return p2tr_from_internal(SecretKey(hashlib.sha256(f"scenario/{name}/payout".encode()).digest()).x_only)
+    return p2tr_from_internal(payout_key(name).x_only)
 
 
 def check_plan(plan: Plan) -> None:

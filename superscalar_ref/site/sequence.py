@@ -1,4 +1,4 @@
-"""A loss as a sequence diagram: one SVG with the hero, everybody else who acts, and the chain.
+"""A loss, or a story, as a sequence diagram: one SVG with everybody who acts, and the chain.
 
 It is at most as wide as a phone while there are three columns, so that its letters need no magnifying. Blocks in which
 nothing happens are drawn as one line.
@@ -7,7 +7,8 @@ nothing happens are drawn as one line.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
@@ -59,15 +60,71 @@ class _Canvas:
         self.text(self.width / 2, self.y + 11, words, "quiet", "middle")
         self.y += LINE + 8
 
-    def arrow(self, sender: str, words: str) -> None:
-        """What a party sends to the chain."""
-        start, end = self.x(sender), self.x(CHAIN)
-        lines = self.lines(words, self.width - start - 14)
+    def arrow(self, sender: str, words: str, to: str = CHAIN) -> None:
+        """What a party sends to the chain, or to another."""
+        start, end = self.x(sender), self.x(to)
+        left = min(start, end)
+        lines = self.lines(words, self.width - left - 14)
         for number, line in enumerate(lines):
-            self.text(start + 6, self.y + 11 + LINE * number, line, "says")
+            self.text(left + 6, self.y + 11 + LINE * number, line, "says")
         self.y += LINE * len(lines) + 3
-        self.parts.append(f'<path class="arrow" d="M{start} {self.y}H{end - 2}m-7 -4l7 4l-7 4"/>')
+        point = f"H{end - 2}m-7 -4l7 4l-7 4" if end > start else f"H{end + 2}m7 -4l-7 4l7 4"
+        self.parts.append(f'<path class="arrow" d="M{start} {self.y}{point}"/>')
         self.y += 12
+
+    def drawing(self, head: int, title: str, *, lives: bool = True, alone: bool = False) -> Markup:
+        """All of it under the parties' names, which end ``head`` pixels down; every text in it is escaped.
+
+        ``lives``: each party has a line down. ``alone``: it is a file of its own.
+        """
+        parties = self.parties if lives else ()
+        lines = [f'<path class="life" d="M{self.x(party)} {head - 4}V{self.y}"/>' for party in parties]
+        heads = [
+            f'<rect class="head" x="{self.x(party) - 44}" y="4" width="88" height="24" rx="4"/>'
+            f'<text class="name" x="{self.x(party)}" y="21" text-anchor="middle">{escape(party)}</text>'
+            for party in self.parties
+        ]
+        size = f'viewBox="0 0 {self.width} {self.y}" width="{self.width}" height="{self.y}"'
+        name, style = (' xmlns="http://www.w3.org/2000/svg"', _STYLE) if alone else ("", "")
+        inner = "".join((style, *lines, *heads, *self.parts))
+        return Markup(f'<svg{name} class="sequence" role="img" aria-label="{escape(title)}" {size}>{inner}</svg>')
+
+
+@dataclass(frozen=True)
+class Step:
+    """One line of a story: who does what, to whom; a note when nobody does it to anybody."""
+
+    at: str
+    by: str
+    to: str
+    says: str
+
+
+_STYLE = (
+    "<style>.sequence{font:11.5px sans-serif;background:#fff}.sequence rect{fill:#eef;stroke:#99a}"
+    ".sequence rect.block{fill:#efe}.sequence rect.lost{fill:#fee}.sequence path{stroke:#357;fill:none}"
+    ".sequence .life{stroke:#bbb}.sequence .name{font-weight:600}</style>"
+)
+"""A drawing that stands alone brings its colours along."""
+
+
+def story_svg(title: str, parties: Sequence[str], steps: Iterable[Step], ends: Iterable[str]) -> Markup:
+    """A story as one SVG file: what each party does, in its order, and what everybody has at the end."""
+    canvas = _Canvas(list(parties))
+    canvas.width = max(canvas.width, 4 * COLUMN)
+    head = canvas.y = 34
+    at = ""
+    for step in steps:
+        if step.at != at:
+            canvas.pause(step.at)
+            at = step.at
+        if step.by and step.to:
+            canvas.arrow(step.by, step.says, step.to)
+        else:
+            canvas.note(f"{step.by}: {step.says}" if step.by else step.says)
+    for end in ends:
+        canvas.note(end, "block")
+    return canvas.drawing(head, title, alone=True)
 
 
 def svg(loss: Loss) -> Markup:
@@ -83,20 +140,7 @@ def svg(loss: Loss) -> Markup:
     if loss.note:
         canvas.note(loss.note, "lost")
     canvas.note(verdict(loss), "lost")
-    bottom = canvas.y
-    lines = [
-        f'<path class="life" d="M{canvas.x(party)} {head - 4}V{bottom}"/>' for party in canvas.parties if loss.rounds
-    ]
-    heads = [
-        f'<rect class="head" x="{canvas.x(party) - 44}" y="4" width="88" height="24" rx="4"/>'
-        f'<text class="name" x="{canvas.x(party)}" y="21" text-anchor="middle">{escape(party)}</text>'
-        for party in canvas.parties
-    ]
-    what = escape(f"How {loss.hero} loses {loss.property}")
-    return Markup(  # every text in it is escaped
-        f'<svg class="sequence" role="img" aria-label="{what}" viewBox="0 0 {canvas.width} {bottom}"'
-        f' width="{canvas.width}" height="{bottom}">{"".join((*lines, *heads, *canvas.parts))}</svg>'
-    )
+    return canvas.drawing(head, f"How {loss.hero} loses {loss.property}", lives=bool(loss.rounds))
 
 
 def verdict(loss: Loss) -> str:

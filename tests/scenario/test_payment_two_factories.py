@@ -103,7 +103,7 @@ def test_a_payer_whose_payment_hangs_goes_to_the_chain_when_it_expires() -> None
     done = play(Case(SILENT, 10, TOGETHER, AT_THE_END))
     assert done.ways == (CLIENT_ALONE, AT_THE_END)
     assert done.paid[PAYER] == BEFORE[PAYER] - 1
-    assert any("has expired and was not given back" in line for line in done.story)
+    assert any("has expired and was not given back" in line.says for line in done.story)
 
 
 def test_an_end_that_pays_otherwise_is_not_well() -> None:
