@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from superscalar_ref.bitcoin.locks import NO_RELATIVE_LOCK
 from superscalar_ref.bitcoin.sighash import taproot_sighash
-from superscalar_ref.bitcoin.transaction import TxInput, TxOutput, build, with_witness
+from superscalar_ref.bitcoin.transaction import Transaction, TxInput, TxOutput, build, with_witness
 from superscalar_ref.machine.types import Event
 from superscalar_ref.parties.kit import export, restore
 from superscalar_ref.parties.watch import Watcher
@@ -32,7 +32,7 @@ from superscalar_ref.signing.musig import aggregate, sign_together, sort_keys
 
 MORE, LESS = "more", "less"
 TAKE_FEE = 200
-"""Of what takes the output of a node whose clients have all left (sat)."""
+"""Of a spend of a node's output by all who hold it (sat)."""
 
 
 @dataclass(frozen=True)
@@ -100,24 +100,65 @@ def close_and_fund() -> Told:
 
 def one_does_not_come() -> Told:
     """Two of three ask for the close: there is none, and the LSP brings everybody on chain (Q-CER-4)."""
-    stage = Stage(replace(short_plan(3), reserve_every=0))
-    gone = stage.clients[1]
-    _to_dying(stage)
-    stage.sleep(gone)
-    stage.tell(gone, "does not come")
+    stage = _one_away()
     wire = stage.cast.wire
     wire.post(LSP, stage.cast.factory.lsp.close())
-    present = {name: actor for name, actor in wire.actors.items() if name != gone}
     while wire.letters:
-        letter = wire.letters[0]
-        if letter.to in present:
-            wire.deliver(wire.letters.popleft())
-        else:
-            wire.letters.popleft()
+        letter = wire.letters.popleft()
+        if letter.to in stage.awake:
+            wire.deliver(letter)
     stage.tell("", f"the close is not complete: the LSP is '{stage.status(LSP)}'")
     _lsp_begins(stage)
     stage.until_swept(LSP)
     return stage.finish(**dict.fromkeys(stage.clients, stage.plan.balance), lsp=stage.lsps())
+
+
+def subtree_together() -> Told:
+    """Those below a node sign one spend of its kickoff's output to all of them; the absent stay on the tree.
+
+    No table takes this (Q-CER-4): it is signed here with their keys, beside the parties.
+    """
+    stage = _one_away()
+    lsp = stage.cast.factory.lsp
+    together = stage.clients[:2]
+    kickoff = lsp.counted_blueprint().path(together[0])[2]
+    for client in together:
+        stage.tell(client, "signs that its part of the tree pays its wallet", LSP)
+    promised = dict.fromkeys(stage.clients, stage.plan.balance)
+    payouts = [TxOutput(promised[client], payout_script(client)) for client in together]
+    close, rest = _spend_together(stage, kickoff, together, payouts)
+    _lsp_begins(stage)
+    stage.until(lambda: stage.cast.confirmed(close.txid), Wanted(LSP, "their part, to each of them", close))
+    stage.until_swept(LSP)
+    return stage.finish(**promised, lsp=stage.lsps(stage.clients[2]) + rest)
+
+
+def _one_away() -> Stage:
+    """Three clients in the dying period, of which the last, alone below its node, does not come."""
+    stage = Stage(replace(short_plan(3), reserve_every=0))
+    gone = stage.clients[2]
+    _to_dying(stage)
+    stage.sleep(gone)
+    stage.tell(gone, "does not come")
+    return stage
+
+
+def _spend_together(
+    stage: Stage, transaction: str, clients: tuple[str, ...], payouts: list[TxOutput]
+) -> tuple[Transaction, int]:
+    """A spend of the output that these and the LSP hold, to them; and what the LSP has of it (sat), before the fee."""
+    factory = stage.cast.factory
+    keys = [factory.lsp.identity.factory_key()]
+    keys += [factory.clients[client].identity.factory_key() for client in clients]
+    signers = [output.signers for output in factory.lsp.factory.templates[transaction].outputs]
+    realised, index = factory.lsp.factory.realised[transaction], signers.index(frozenset({LSP, *clients}))
+    spent = realised.transaction.outputs[realised.places[index]]
+    rest = spent.amount_sat - sum(one.amount_sat for one in payouts)
+    inputs = [TxInput(realised.txid, realised.places[index], NO_RELATIVE_LOCK)]
+    made = build(3, inputs, [*payouts, TxOutput(rest - TAKE_FEE, payout_script(LSP))])
+    key = aggregate(sort_keys(one.public for one in keys)).taproot()
+    stage.pay_own(LSP, TAKE_FEE)
+    return with_witness(made, 0, (sign_together(key, taproot_sighash(made, 0, (spent,)), keys),)), rest
 
 
 # -- leaving alone -----------------------------------------------------------------------------------------------------
@@ -187,25 +228,15 @@ def node_of_those_who_left() -> Told:
     """
     stage = Stage(replace(short_plan(4), reserve_every=0))
     left, rest = stage.clients[:2], stage.clients[2:]
-    lsp = stage.cast.factory.lsp
-    keys = [lsp.identity.factory_key()]
     for client in left:
-        keys.append(stage.cast.factory.clients[client].identity.factory_key())
         stage.tell(client, "has been paid on chain: its factory key is the LSP's", LSP)
-    state = lsp.counted_blueprint().path(left[0])[1]
-    signers = [output.signers for output in lsp.factory.templates[state].outputs]
-    realised, index = lsp.factory.realised[state], signers.index(frozenset({LSP, *left}))
-    spent = realised.transaction.outputs[realised.places[index]]
-    inputs = [TxInput(realised.txid, realised.places[index], NO_RELATIVE_LOCK)]
-    taken = build(3, inputs, [TxOutput(spent.amount_sat - TAKE_FEE, payout_script(LSP))])
-    key = aggregate(sort_keys(one.public for one in keys)).taproot()
-    taken = with_witness(taken, 0, (sign_together(key, taproot_sighash(taken, 0, (spent,)), keys),))
+    state = stage.cast.factory.lsp.counted_blueprint().path(left[0])[1]
+    taken, has = _spend_together(stage, state, left, [])
     _lsp_begins(stage)
     node = Wanted(LSP, "the node of those who have left, to itself", taken)
     stage.until(lambda: stage.cast.confirmed(taken.txid), node)
     stage.until_swept(LSP)
-    stage.pay_own(LSP, TAKE_FEE)
-    return stage.finish(**dict.fromkeys(rest, stage.plan.balance), lsp=stage.lsps(*rest) + spent.amount_sat)
+    return stage.finish(**dict.fromkeys(rest, stage.plan.balance), lsp=stage.lsps(*rest) + has)
 
 
 # -- waiting -----------------------------------------------------------------------------------------------------------
@@ -327,6 +358,12 @@ _LISTED = (
         _TOGETHER,
         "two of three ask for the close, and there is none: the LSP brings everybody on chain (Q-CER-4)",
         one_does_not_come,
+    ),
+    Situation(
+        "subtree-together",
+        _TOGETHER,
+        "what it would save if those who come closed their part of the tree; no table takes it (Q-CER-4)",
+        subtree_together,
     ),
     Situation(
         "move-over-lightning",

@@ -53,10 +53,13 @@ class Stage:
         self._tower_saw = 0
         self._said: list[Transaction] = []
         self._own_fees: dict[str, int] = {}
+        self.mined: list[int] = []
+        """Virtual bytes of each transaction since the factory is active."""
         funding = self.cast.factory.lsp.fund().broadcasts[-1]
         self.block(Wanted(LSP, FUNDING, funding))
         for _ in range(plan.limits.depth - 1):
             self.block()
+        self.mined.clear()
         self._before = {name: self._at_rest(name) for name in self.cast.names}
         self.tell(LSP, f"the factory is active; each client counts on {plan.balance:,} sat")
 
@@ -187,6 +190,7 @@ class Stage:
         template = self.cast.factory.lsp.factory.templates.get(one.name)
         if template is not None and template.kind in (Kind.SWEEP, Kind.EXPIRY):
             self.pay_own(template.outputs[0].owner, template.fee)
+        self.mined.append(offer.transaction.vbytes)
         self.tell(one.by, f"{one.name}, {offer.transaction.vbytes} vB", CHAIN)
 
     def advance(self, to: int) -> None:
@@ -248,6 +252,7 @@ class Stage:
     def finish(self, **promised: int) -> Told:
         """The story, with what each of these parties is to have (sat)."""
         ends = tuple(End(name, sats, self.has(name), self._own_fees.get(name, 0)) for name, sats in promised.items())
+        self.tell("", f"{len(self.mined)} transactions, {sum(self.mined):,} vB")
         self.cast.ledger.close()
         return Told(tuple(self.lines), ends)
 

@@ -14,7 +14,7 @@ import pytest
 from superscalar_ref.chain.interface import TxOut
 from superscalar_ref.chain.kernel import KernelLedger
 from superscalar_ref.cli import main
-from superscalar_ref.errors import InputError
+from superscalar_ref.errors import InputError, Refused
 from superscalar_ref.scenario.by_lightning import CLAIM, REFUND, SwapOutput
 from superscalar_ref.scenario.payment_world import PAYER
 from superscalar_ref.scenario.situations import LESS, SITUATIONS, node_of_those_who_left
@@ -33,6 +33,7 @@ ENDS: Mapping[str, Mapping[str, int]] = {
     "close": {"f0c0": 50_000, "f0c1": 50_000, "f0c2": 50_000, "lsp": 603_615},
     "close-and-fund": {"u1": 50_000, "u0": 50_000},
     "one-does-not-come": {"f0c0": 50_000, "f0c1": 50_000, "f0c2": 50_000, "lsp": 599_226},
+    "subtree-together": {"f0c0": 50_000, "f0c1": 50_000, "f0c2": 50_000, "lsp": 601_491},
     "move-over-lightning": {"f0c0": 0, "f1c0": 99_997, "lsp": 200_002},
     "swap-to-chain": {"f0c0": 47_598, "lsp": 202_662},
     "swap-expires": {"f0c0": 47_998, "lsp": 202_219},
@@ -119,6 +120,21 @@ def test_another_amount_is_a_fault(name: str, party: str, by: int) -> None:
     story = told(name)
     ends = tuple(replace(end, has=end.has + by) if end.party == party else end for end in story.ends)
     assert len(SITUATIONS[name].faults(replace(story, ends=ends))) == 1
+
+
+def test_a_part_of_a_factory_that_closes_together_saves_its_leaves_and_no_table_takes_it() -> None:
+    """Q-CER-4."""
+    names = ("one-does-not-come", "subtree-together")
+    assert [SITUATIONS[name].faults(told(name)) for name in names] == [(), ()]
+    apart, together = (told(name).lines[-1].says for name in names)
+    assert apart == "19 transactions, 2,730 vB"
+    assert together == "9 transactions, 1,328 vB"
+    stage = Stage(small(2, reserve_every=0))
+    lsp = stage.cast.factory.lsp
+    kickoff = lsp.counted_blueprint().path(stage.clients[0])[0]
+    stage.block(*stage.named(LSP, kickoff))
+    with pytest.raises(Refused, match="refuses 'begin_close'"):
+        lsp.close()
 
 
 def test_the_node_of_those_who_left_saves_all_that_is_below_it() -> None:
