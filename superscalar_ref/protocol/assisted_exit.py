@@ -4,11 +4,12 @@ Laws of this module:
 
 * Both locks are opened by the same secret, the client's factory key; the one on chain ends first.
 * ``least_gap`` computes how much earlier, from what each side must still do; nobody chooses it.
+* What is locked inside is let go when the refund is deep, not when it is published: the claim may come in its place.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -41,6 +42,10 @@ class Exit:
     """From this height on the client may take back what is locked inside."""
     handed_over: bool = False
     """Whether the client's key was handed over before."""
+    published: bool = False
+    """Whether this side has published the output on chain."""
+    shown: bool = False
+    """Whether this side has published the claim, and its key with it."""
 
     def role_of(self, name: str) -> str:
         """Who ``name`` is: client, lsp, chain, or stranger."""
@@ -59,10 +64,12 @@ def assisted_exit_machine(directory: Path | None = None) -> BoundMachine[Exit]:
 def least_gap(exit_: Exit) -> int:
     """How many blocks the refund on chain must come before the expiry inside, at least.
 
-    A claim may be mined as late as a refund that is published at once would be, ``confirmation`` blocks above
-    ``refund_height``; the LSP must see it, bring the channel on chain, and have its own claim there mined.
+    A claim may be mined as late as the refund could be: the LSP looks ``lsp_absence`` blocks after ``refund_height``,
+    and the refund takes ``confirmation`` more. The LSP must then see the claim deep, bring its leaf on chain, and have
+    first its commitment and then its claim mined there, each after a look.
     """
-    return exit_.confirmation + exit_.lsp_absence + exit_.exit_blocks + exit_.confirmation
+    mined = exit_.lsp_absence + exit_.confirmation
+    return mined + exit_.depth - 1 + exit_.lsp_absence + exit_.exit_blocks + 2 * mined
 
 
 @RULES.guard
@@ -81,6 +88,24 @@ def heights_in_order(exit_: Exit, event: Event) -> bool:
 def amounts_agree(exit_: Exit, event: Event) -> bool:
     """Whether the output pays what is locked inside, less the fee."""
     return number(event, "on_chain") == number(event, "inside") - number(event, "fee")
+
+
+@RULES.guard
+def nothing_published(exit_: Exit, event: Event) -> bool:
+    """Whether this side has not published the output."""
+    return not exit_.published
+
+
+@RULES.guard
+def lock_published(exit_: Exit, event: Event) -> bool:
+    """Whether this side has published the output."""
+    return exit_.published
+
+
+@RULES.guard
+def key_shown(exit_: Exit, event: Event) -> bool:
+    """Whether the claim was published before."""
+    return exit_.shown
 
 
 @RULES.guard
@@ -107,6 +132,9 @@ def height_reached(exit_: Exit, event: Event) -> bool:
     return number(event, "height") >= exit_.refund_height
 
 
+_SAVE = Action("persist", "assisted_exit")
+
+
 @RULES.effect
 def lock_inside(exit_: Exit, event: Event) -> Result:
     """The client's balance is locked to the point."""
@@ -116,13 +144,19 @@ def lock_inside(exit_: Exit, event: Event) -> Result:
 @RULES.effect
 def persist_offer(exit_: Exit, event: Event) -> Result:
     """The terms become durable."""
-    return exit_, (Action("persist", "assisted_exit"),)
+    return exit_, (_SAVE,)
 
 
 @RULES.effect
 def publish_lock(exit_: Exit, event: Event) -> Result:
-    """The output goes out."""
-    return exit_, (Action("broadcast", "lock"),)
+    """The output goes out, and that is known from before it does."""
+    return replace(exit_, published=True), (_SAVE, Action("broadcast", "lock"))
+
+
+@RULES.effect
+def mark_shown(exit_: Exit, event: Event) -> Result:
+    """The key is as good as handed over from here on."""
+    return replace(exit_, shown=True, handed_over=True), (_SAVE,)
 
 
 @RULES.effect
@@ -150,6 +184,12 @@ def publish_refund(exit_: Exit, event: Event) -> Result:
 
 
 @RULES.effect
+def persist_end(exit_: Exit, event: Event) -> Result:
+    """The end becomes durable."""
+    return exit_, (_SAVE,)
+
+
+@RULES.effect
 def unlock_inside(exit_: Exit, event: Event) -> Result:
-    """The lock inside is taken off."""
-    return exit_, (Action("send", "unlock_inside", exit_.client if event.by == exit_.lsp else exit_.lsp),)
+    """The LSP gives the lock inside back; a client that gives up asks it to."""
+    return exit_, (Action("send", "unlock_inside", exit_.lsp if event.by == exit_.client else exit_.client),)

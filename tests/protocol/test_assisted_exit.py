@@ -14,7 +14,7 @@ from superscalar_ref.machine.step import Stepped, step
 from superscalar_ref.machine.types import Event
 from superscalar_ref.protocol.assisted_exit import Exit, assisted_exit_machine, least_gap
 
-BASE = Exit("offered", "A", "L", 2, confirmation=1, lsp_absence=2, exit_blocks=10, refund_height=100, expiry=114)
+BASE = Exit("offered", "A", "L", 2, confirmation=1, lsp_absence=2, exit_blocks=10, refund_height=100, expiry=122)
 PAYS = {"on_chain": 9, "inside": 10, "fee": 1}
 
 
@@ -26,12 +26,17 @@ ROWS: list[tuple[str, str, str, dict[str, Any], str, str, list[str]]] = [
     ("offered", "lock_inside", "A", {}, "AXT-1", "inside", ["assisted_exit", "lock_inside"]),
     ("inside", "lock_on_chain", "L", PAYS, "AXT-2", "inside", ["assisted_exit", "lock"]),
     ("inside", "lock_confirmed", "chain", {"depth": 2, "valid": True}, "AXT-3", "locked", []),
-    ("locked", "claim", "A", {"height": 99}, "AXT-4", "locked", ["claim"]),
+    ("locked", "claim", "A", {"height": 99}, "AXT-4", "locked", ["assisted_exit", "claim"]),
+    ("inside", "claim_seen", "chain", {"depth": 2}, "AXT-5", "claimed", ["factory_key", "take_inside"]),
     ("locked", "claim_seen", "chain", {"depth": 2}, "AXT-5", "claimed", ["factory_key", "take_inside"]),
-    ("inside", "refund", "L", {"height": 100}, "AXT-6", "refunded", ["refund", "unlock_inside"]),
-    ("locked", "refund", "L", {"height": 100}, "AXT-6", "refunded", ["refund", "unlock_inside"]),
-    ("offered", "give_up", "A", {}, "AXT-7", "refunded", ["unlock_inside"]),
-    ("inside", "give_up", "A", {}, "AXT-7", "refunded", ["unlock_inside"]),
+    ("refunding", "claim_seen", "chain", {"depth": 2}, "AXT-5", "claimed", ["factory_key", "take_inside"]),
+    ("refunding", "refund", "L", {"height": 99}, "AXT-9", "refunding", ["refund"]),
+    ("inside", "refund_seen", "chain", {"depth": 2}, "AXT-10", "refunded", ["assisted_exit", "unlock_inside"]),
+    ("locked", "refund_seen", "chain", {"depth": 2}, "AXT-10", "refunded", ["assisted_exit", "unlock_inside"]),
+    ("refunding", "refund_seen", "chain", {"depth": 2}, "AXT-10", "refunded", ["assisted_exit", "unlock_inside"]),
+    ("offered", "give_up", "A", {}, "AXT-7", "refunded", ["assisted_exit", "unlock_inside"]),
+    ("inside", "give_up", "A", {}, "AXT-7", "refunded", ["assisted_exit", "unlock_inside"]),
+    ("inside", "give_up", "L", {}, "AXT-7", "refunded", ["assisted_exit", "unlock_inside"]),
 ]
 
 
@@ -44,10 +49,11 @@ def test_a_row_is_taken(
     assert [action.name for action in done.actions] == actions
 
 
-SWAPPED = replace(BASE, refund_height=114, expiry=100)
+SWAPPED = replace(BASE, refund_height=122, expiry=100)
+OUT = replace(BASE, published=True)
 REFUSED: list[tuple[Exit, str, str, str, dict[str, Any], str]] = [
     (replace(BASE, handed_over=True), "offered", "lock_inside", "A", {}, "fresh_key"),
-    (replace(BASE, expiry=113), "offered", "lock_inside", "A", {}, "heights_in_order"),
+    (replace(BASE, expiry=121), "offered", "lock_inside", "A", {}, "heights_in_order"),
     (SWAPPED, "offered", "lock_inside", "A", {}, "heights_in_order"),
     (SWAPPED, "inside", "lock_on_chain", "L", PAYS, "heights_in_order"),
     (BASE, "inside", "lock_on_chain", "L", {**PAYS, "on_chain": 8}, "amounts_agree"),
@@ -56,7 +62,12 @@ REFUSED: list[tuple[Exit, str, str, str, dict[str, Any], str]] = [
     (BASE, "inside", "lock_confirmed", "chain", {"depth": 2, "valid": False}, "pre_signature_valid"),
     (BASE, "locked", "claim", "A", {"height": 100}, "time_left_to_claim"),
     (BASE, "locked", "claim_seen", "chain", {"depth": 1}, "deep_enough"),
-    (BASE, "locked", "refund", "L", {"height": 99}, "height_reached"),
+    (OUT, "inside", "refund", "L", {"height": 99}, "height_reached"),
+    (OUT, "locked", "refund", "L", {"height": 99}, "height_reached"),
+    (BASE, "inside", "refund", "L", {"height": 100}, "lock_published"),
+    (OUT, "refunding", "refund_seen", "chain", {"depth": 1}, "deep_enough"),
+    (OUT, "refunding", "claim_seen", "chain", {"depth": 1}, "deep_enough"),
+    (OUT, "inside", "give_up", "L", {}, "nothing_published"),
     (BASE, "inside", "lock_on_chain", "A", PAYS, "wrong_sender"),
     (BASE, "locked", "claim", "L", {"height": 99}, "wrong_sender"),
 ]
@@ -69,6 +80,29 @@ def test_a_guard_refuses(exit_: Exit, status: str, event: str, by: str, fields: 
     assert caught.value.guard == guard
 
 
+@pytest.mark.parametrize("status", ["inside", "locked"])
+def test_the_lsp_takes_back_only_what_it_has_published(status: str) -> None:
+    done = take(replace(OUT, status=status), "refund", "L", height=100)
+    assert (done.transition_id, done.context.status) == ("AXT-6", "refunding")
+    assert [action.name for action in done.actions] == ["refund"], "what is inside stays until the refund is deep"
+
+
+def test_what_goes_out_is_remembered() -> None:
+    assert take(replace(BASE, status="inside"), "lock_on_chain", "L", **PAYS).context.published
+    shown = take(replace(BASE, status="locked"), "claim", "A", height=99).context
+    assert shown.shown and shown.handed_over
+    again = take(shown, "claim", "A", height=500)
+    assert (again.transition_id, [action.name for action in again.actions]) == ("AXT-8", ["claim"])
+
+
+def test_who_gives_up_tells_the_other() -> None:
+    for who, other in (("A", "L"), ("L", "A")):
+        (_, action) = take(replace(BASE, status="inside"), "give_up", who).actions
+        assert action.to == other
+    (_, action) = take(replace(BASE, status="refunding"), "refund_seen", "chain", depth=2).actions
+    assert action.to == "A"
+
+
 def test_who_has_shown_its_key_cannot_give_up() -> None:
     with pytest.raises(Refused, match="OUT_OF_TURN"):
         take(replace(BASE, status="locked"), "give_up", "A")
@@ -77,8 +111,8 @@ def test_who_has_shown_its_key_cannot_give_up() -> None:
 @given(st.integers(1, 10), st.integers(0, 10), st.integers(1, 50), st.integers(0, 1_000))
 def test_the_gap_is_enough_and_one_block_less_is_not(confirm: int, absence: int, path: int, refund: int) -> None:
     exit_ = replace(BASE, confirmation=confirm, lsp_absence=absence, exit_blocks=path, refund_height=refund)
-    latest_claim = refund + confirm
-    taken = latest_claim + absence + path + confirm
+    latest_claim = refund + absence + confirm
+    taken = latest_claim + BASE.depth - 1 + absence + path + 2 * (absence + confirm)
     enough = replace(exit_, expiry=refund + least_gap(exit_))
     assert taken <= enough.expiry
     assert take(enough, "lock_inside", "A").context.status == "inside"

@@ -1,0 +1,137 @@
+"""An assisted exit by real parties on Core's code: whoever goes on is whole, wherever the other stops or crashes."""
+
+from __future__ import annotations
+
+from functools import cache
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from superscalar_ref.errors import ProtocolError
+from superscalar_ref.parties.handover import LspHandover
+from superscalar_ref.scenario.exit_world import FEE_SAT, LEAVER, MINING_FEE_SAT, ExitWorld
+from superscalar_ref.scenario.town import LSP, payout_script, wallet_script
+from tests.sweep import part
+
+BALANCE, CAPACITY = 50_000, 150_000
+PAID = BALANCE - FEE_SAT - MINING_FEE_SAT
+STEPS = 28
+"""Letters and blocks of a whole exit, and one more."""
+TELLING = (*range(14), 15, 21, 22, 27)
+"""Steps at which something is decided; in between the chain only grows."""
+
+
+@cache
+def begun() -> ExitWorld:
+    return ExitWorld.found()
+
+
+def asked(folder: Path | None = None) -> ExitWorld:
+    world = begun().branch(folder)
+    world.ask()
+    return world
+
+
+def has(world: ExitWorld) -> tuple[int, int, int]:
+    """What the client, and the LSP in its payouts and in its wallet, have at rest (sat), beside what it began with."""
+    base = begun()
+    scripts = payout_script(LEAVER), payout_script(LSP), wallet_script(LSP)
+    client, lsp, wallet = (world.paid(script) - base.paid(script) for script in scripts)
+    return client, lsp, wallet
+
+
+def lsp_part(world: ExitWorld) -> LspHandover:
+    exit_ = world.exit_of(LSP)
+    assert isinstance(exit_, LspHandover)
+    return exit_
+
+
+def test_the_client_is_paid_and_the_lsp_has_its_balance_and_its_key() -> None:
+    world = asked()
+    for _ in range(STEPS):
+        world.step()
+    assert [world.exit_of(name).status for name in (LEAVER, LSP)] == ["claimed", "claimed"]
+    assert world.side(LSP).channel.balance_msat == CAPACITY * 1000
+    assert lsp_part(world).factory_key() == world.cast.actors[LEAVER].key
+    assert has(world) == (PAID, 0, -BALANCE + FEE_SAT - MINING_FEE_SAT)
+    world.leave_alone(LSP, "to see what is its own")
+    while not world.over(LSP):
+        world.block()
+    assert has(world) == (PAID, CAPACITY, -BALANCE + FEE_SAT - MINING_FEE_SAT)
+    assert not world.wire.alerts
+
+
+def test_a_key_that_was_handed_over_is_used_for_nothing_more() -> None:
+    world = asked()
+    for _ in range(STEPS):
+        world.step()
+    world.ask()
+    world.run()
+    assert "handed over before" in world.wire.alerts[-1]
+    # The LSP would do it: the client itself does not.
+    point = world.cast.actors[LEAVER].key.public.hex()
+    assert all(world.exit_of(name).handed_over(point) for name in (LEAVER, LSP))
+
+
+def test_no_second_exit_while_one_runs() -> None:
+    world = asked()
+    for _ in range(8):
+        world.step()
+    with pytest.raises(ProtocolError, match="EXIT_RUNS"):
+        world.ask()
+
+
+def stopped(who: str, at: int) -> ExitWorld:
+    """Somebody stops for good; the other goes on until all that it can have is at rest."""
+    world = asked()
+    for _ in range(at):
+        world.step()
+    world.stop(who)
+    other = LSP if who == LEAVER else LEAVER
+    for _ in range(130):
+        world.step()
+        waits = world.exit_of(other).running or world.side(other).channel.status != "live"
+        if not world.paths and not waits:
+            world.leave_alone(other, "the other is silent")
+        channel = world.side(other).channel
+        # A client that has stopped does not fetch what is its own again.
+        rests = all("htlc" in claim for claim in channel.claims) and other == LSP
+        if channel.status == "swept" or (channel.status == "resolving" and rests):
+            break
+    return world
+
+
+@pytest.mark.parametrize(("who", "at"), part(product((LEAVER, LSP), TELLING), 2))
+def test_who_goes_on_is_whole_wherever_the_other_stops(who: str, at: int) -> None:
+    world = stopped(who, at)
+    client, lsp, wallet = has(world)
+    claimed = world.exit_of(LSP if who == LEAVER else LEAVER).status == "claimed"
+    if who == LSP:
+        # What an LSP does not fetch is the client's again once it has expired.
+        least = PAID if claimed else BALANCE
+        assert client in ((least, PAID + BALANCE) if claimed else (least,))
+    else:
+        published = lsp_part(world).exit is not None and lsp_part(world).exit.published  # type: ignore[union-attr]
+        spent = (-BALANCE + FEE_SAT - MINING_FEE_SAT) if claimed else (-2 * MINING_FEE_SAT if published else 0)
+        assert (lsp, wallet) == (CAPACITY if claimed else CAPACITY - BALANCE, spent)
+        assert client == (PAID if claimed else 0), "who has stopped has not taken anything either"
+    world.ledger.close()
+
+
+@pytest.mark.parametrize(("who", "at"), part(product((LEAVER, LSP), TELLING), 2))
+def test_a_crash_changes_nothing(who: str, at: int, tmp_path: Path) -> None:
+    world = asked(tmp_path)
+    for _ in range(at):
+        world.step()
+    world.wire.letters.clear()
+    world.crash(who)
+    for _ in range(2 * STEPS):
+        if not world.exit_of(LEAVER).status and not world.wire.letters:
+            world.ask()  # Its request, or the answer, was lost.
+        world.step()
+    assert [world.exit_of(name).status for name in (LEAVER, LSP)] == ["claimed", "claimed"], world.wire.alerts
+    assert world.side(LSP).channel.balance_msat == CAPACITY * 1000
+    assert lsp_part(world).factory_key() == world.cast.actors[LEAVER].key
+    assert has(world) == (PAID, 0, -BALANCE + FEE_SAT - MINING_FEE_SAT)
+    world.ledger.close()
