@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
+from superscalar_ref.conformance.case import Case, Topic
 from superscalar_ref.conformance.example import Example, example
+from superscalar_ref.conformance.message_cases import ABOUT, message_cases
 from superscalar_ref.spec.load import load_parameters
 from superscalar_ref.spec.parameters import Constraint, Parameter, ParameterSet
 
@@ -32,31 +33,10 @@ NOTES: Mapping[str, str] = {
     "duplicate": "Something that may stand once stands twice.",
     "too-early": "Something is published before it may be, or before it must: an exit that nobody needed has begun.",
     "older-state": "A state is published for which a newer one is held.",
+    "unknown": "Something that a reader does not know, and that it must not pass over, or must.",
+    "two-encodings": "A value that is taken in a second form: two readers see two messages.",
     "window": "An expiry that one side cannot enforce on chain.",
 }
-
-
-@dataclass(frozen=True)
-class Case:
-    """One question of layer L0."""
-
-    id: str
-    function: str
-    arguments: Mapping[str, Any]
-    rules: tuple[str, ...]
-    comment: str
-    flags: tuple[str, ...] = ()
-    negative: bool = False
-    """That it is to be refused, or a signature to be found invalid; the maker of the corpus holds it to that."""
-
-
-@dataclass(frozen=True)
-class Topic:
-    """A file of layer L0."""
-
-    name: str
-    about: str
-    cases: tuple[Case, ...] = field(repr=False)
 
 
 NAMES = [chr(ord("A") + number) for number in range(26)]
@@ -121,6 +101,7 @@ def topics() -> tuple[Topic, ...]:
             "unsupported.",
             tuple(_signatures(made)),
         ),
+        Topic("messages-tlv", ABOUT, tuple(message_cases(made))),
     )
 
 
@@ -436,7 +417,13 @@ def _parameters() -> Iterator[Case]:
 
     def check(slug: str, comment: str, rules: tuple[str, ...], values: Mapping[str, int | str], negative: bool) -> Case:
         return Case(
-            f"parameters-{slug}", "parameters.check", {"values": values}, rules, comment, ("off-by-one",), negative
+            f"parameters-{slug.replace('_', '-')}",
+            "parameters.check",
+            {"values": values},
+            rules,
+            comment,
+            ("off-by-one",),
+            negative,
         )
 
     yield check(

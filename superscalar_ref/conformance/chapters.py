@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import re
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from superscalar_ref.machine.mermaid import to_mermaid
 from superscalar_ref.spec.load import load_specification
 from superscalar_ref.spec.location import spec_directory
 from superscalar_ref.spec.specification import Specification
+from superscalar_ref.spec.wire_forms import Field, Form, load_messages
 
 _BLOCK = re.compile(r"(<!-- generated: ([a-z-]+)((?: [^ \n]+)*) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 _BEGIN = re.compile(r"<!-- generated:")
@@ -242,6 +243,64 @@ def _meaning(output: Mapping[str, Any]) -> str:
     return "P2TR of one party"
 
 
+def _messages(_: Source, family: str) -> str:
+    """Every message of a family: who says it to whom, its rows, its fields with number, form and limits."""
+    table = load_messages()
+    parts = []
+    for one in table.messages.values():
+        if one.family != family:
+            continue
+        parts += [
+            f"### `{one.name}` ({one.type})",
+            f"{one.sender} → {one.receiver}; {', '.join(one.rows)}. {' '.join(one.says.split())}",
+        ]
+        if one.fields:
+            parts.append(_field_table(one.fields))
+    return "\n\n".join(parts)
+
+
+def _field_table(fields: Iterable[Field]) -> str:
+    def form(field: Field) -> str:
+        return f"`{' '.join(field.form)}`{', may be missing' if field.optional else ''}"
+
+    return _grid(("number", "field", "form"), ((str(one.type), f"`{one.name}`", form(one)) for one in fields))
+
+
+def _forms(_: Source) -> str:
+    """The forms of plain values, with their limits."""
+
+    def limits(one: Form) -> str:
+        if one.sizes or one.choices:
+            return " or ".join(str(size) for size in one.sizes or one.choices)
+        if one.kind in ("signed", "outpoint"):
+            return "8 bytes" if one.kind == "signed" else f"36 bytes{', or none' if one.optional else ''}"
+        return f"{one.low:,} to {f'{one.high:,}' if one.high is not None else 'no bound'}"
+
+    return _grid(
+        ("form", "kind", "limits", "what it is"),
+        ((f"`{one.name}`", one.kind, limits(one), one.says) for one in load_messages().forms.values()),
+    )
+
+
+def _records(_: Source) -> str:
+    """The records that fields are made of, and the envelope of a channel's messages."""
+    table = load_messages()
+    parts = ["### envelope", "Before the fields of every message of a channel.", _field_table(table.envelope)]
+    for one in table.records.values():
+        parts += [f"### {one.name}", f"{one.says}.", _field_table(one.fields)]
+    return "\n\n".join(parts)
+
+
+def _ceremony(_: Source, name: str) -> str:
+    """Who says what to whom in a ceremony, as a sequence diagram."""
+    one = next(one for one in load_messages().ceremonies if one.name == name)
+    parties = dict.fromkeys(party for sender, to, _ in one.steps for party in (sender, to))
+    lines = ["```mermaid", "sequenceDiagram", f"    %% {one.title}: drawn from spec/messages.toml"]
+    lines += [f"    participant {party}" for party in sorted(parties, key=("client", "lsp", "tower").index)]
+    lines += [f"    {sender}->>{to}: {said}" for sender, to, said in one.steps]
+    return "\n".join([*lines, "```"])
+
+
 def _coverage(_: Source) -> str:
     about = json.loads((spec_directory() / "vectors" / "about" / "coverage.json").read_text(encoding="utf-8"))
 
@@ -271,6 +330,10 @@ BLOCKS: Mapping[str, Callable[..., str]] = {
     "functions": _functions,
     "vector": _vector,
     "bytes": _bytes,
+    "messages": _messages,
+    "forms": _forms,
+    "records": _records,
+    "ceremony": _ceremony,
     "coverage": _coverage,
     "trace": _trace,
 }

@@ -21,7 +21,8 @@ from typing import Any
 from superscalar_ref import __version__
 from superscalar_ref.conformance import functions
 from superscalar_ref.conformance.adapter import TableAdapter, reference_machines
-from superscalar_ref.conformance.cases import NOTES, Case, Topic, topics
+from superscalar_ref.conformance.case import Case, Topic
+from superscalar_ref.conformance.cases import NOTES, topics
 from superscalar_ref.conformance.functions import Rejected, evaluate
 from superscalar_ref.conformance.judge import Verdict, greet, judge
 from superscalar_ref.conformance.plain import bound_to_rules, plain, with_fields
@@ -36,7 +37,9 @@ from superscalar_ref.spec.load import load_machines
 from superscalar_ref.spec.location import spec_directory
 from superscalar_ref.spec.machines import WRONG_SENDER
 from superscalar_ref.spec.schema import check_json
+from superscalar_ref.spec.source import read_document
 from superscalar_ref.spec.table import Machine
+from superscalar_ref.spec.wire_forms import load_messages
 
 CORPUS_VERSION = "0.1.0"
 FORMAT = "superscalar-vectors-1"
@@ -142,6 +145,7 @@ def make(directory: Path | None = None) -> Corpus:
     files["vectors/about/coverage.json"] = _coverage(coverage)
     files["schema/functions.json"] = functions.schema()
     files["schema/states.json"] = _states(bound)
+    files["schema/messages.json"] = _messages(directory)
     return Corpus({path: text_of(content) for path, content in sorted(files.items())}, tuple(coverage))
 
 
@@ -399,6 +403,18 @@ def _states(bound: list[BoundMachine[Any]]) -> dict[str, Any]:
         "description": "For each machine the fields of its state. A set is a list in the order of its text.",
         "machines": {machine.table.name: reference for machine, reference in zip(bound, references, strict=True)},
         "$defs": components,
+    }
+
+
+def _messages(directory: Path | None) -> dict[str, Any]:
+    """The table of messages as JSON, for readers without TOML: the same keys, what is not said left out."""
+    folder = directory if directory is not None and (directory / "messages.toml").is_file() else None
+    data = read_document(spec_directory(folder) / "messages.toml").data
+    load_messages(folder)
+    return {
+        "about": "What parties say to one another: spec/messages.toml as JSON; how it is read is said there.",
+        "spec_version": __version__,
+        **data,
     }
 
 

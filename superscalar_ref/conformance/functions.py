@@ -28,6 +28,7 @@ from superscalar_ref.bitcoin.taproot import ScriptTree, output_key, p2tr_script,
 from superscalar_ref.bitcoin.transaction import TxInput, TxOutput, from_hex
 from superscalar_ref.bitcoin.transaction import build as build_transaction
 from superscalar_ref.errors import InputError, ProtocolError, SigningError
+from superscalar_ref.parties import binary, tlv
 from superscalar_ref.parties.messages import TermsForm
 from superscalar_ref.parties.terms import book_of, terms_of
 from superscalar_ref.protocol import htlc_limits, plan
@@ -71,6 +72,12 @@ CODES: Mapping[str, str] = {
     "FUNDING_NOT_COVERED": "coins that do not cover the funding output and its fee",
     "BAD_PARAMETER": "a name that is no parameter, or a value out of its range",
     "BAD_VIEW": "a view of the chain that contradicts itself",
+    "NOT_MINIMAL": "a number in more bytes than it needs",
+    "NOT_ASCENDING": "values or keys that do not ascend, or stand twice",
+    "TRUNCATED": "bytes that end inside a value",
+    "UNKNOWN_TYPE": "an even number of a message or field that there is not",
+    "BAD_FIELD": "a field that is missing, or not of its form",
+    "BAD_MESSAGE": "no message in JSON: an unknown name, a field missing or unknown, a value of another type",
     "DELTA_TOO_SMALL": "an incoming expiry too near the outgoing one",
 }
 """The refusal codes of layer L0, in words."""
@@ -86,6 +93,13 @@ _CODE_OF_RULE = {
     "R-ODOMETER": "BAD_INDEX",
     "R-LOCK-16-BIT": "LOCK_TOO_LONG",
     "R-EXIT-CEILING": "EXIT_TOO_LONG",
+    "R-TLV-MINIMAL": "NOT_MINIMAL",
+    "R-TLV-ORDER": "NOT_ASCENDING",
+    "R-TLV-LENGTH": "TRUNCATED",
+    "R-TLV-EVEN": "UNKNOWN_TYPE",
+    "R-TLV-FIELD": "BAD_FIELD",
+    "R-MESSAGE-FORM": "BAD_MESSAGE",
+    "message-form": "BAD_MESSAGE",
     "BIP-68: 16 bits": "LOCK_TOO_LONG",
     "BIP-112": "BAD_LOCK",
     "BIP-65": "BAD_LOCK",
@@ -868,3 +882,47 @@ def _verify_partial(given: PartialForm) -> dict[str, Any]:
     signer = octets(given.public_keys[given.signer], "public key", 33)
     partial = octets(given.partial_signature, "partial signature", 32)
     return {"valid": musig.partial_verify(session, signer, public[given.signer], partial)}
+
+
+# -- messages ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class StreamForm:
+    """The bytes of a TLV stream."""
+
+    stream: str
+
+
+@_function("tlv.stream", StreamForm, "TRUNCATED")
+def _stream(given: StreamForm) -> dict[str, Any]:
+    """The values of a TLV stream (BOLT 1) in their order; a number that may have 64 bits is decimal text."""
+    values = tlv.read_stream(octets(given.stream, "stream"), "stream")
+    return {"values": [{"type": str(number), "value": value.hex()} for number, value in values.items()]}
+
+
+@dataclass(frozen=True)
+class MessageForm:
+    """A message in its JSON form."""
+
+    message: dict[str, Any]
+
+
+@_function("message.to_binary", MessageForm, "BAD_MESSAGE")
+def _to_binary(given: MessageForm) -> dict[str, Any]:
+    """The binary form of a message (spec/schema/messages.json)."""
+    return {"binary": binary.encode(binary.read_json(json.dumps(given.message).encode(), "the test")).hex()}
+
+
+@dataclass(frozen=True)
+class BinaryForm:
+    """A message in its binary form."""
+
+    binary: str
+
+
+@_function("message.from_binary", BinaryForm, "BAD_FIELD")
+def _from_binary(given: BinaryForm) -> dict[str, Any]:
+    """The JSON form of a message; null for an odd number that is unknown, which is passed over."""
+    said = binary.decode(octets(given.binary, "binary"), "the test")
+    return {"message": None if said is None else binary.plain(said)}

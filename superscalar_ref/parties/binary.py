@@ -10,6 +10,7 @@ Laws of this module:
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import re
@@ -35,24 +36,35 @@ FIELD = "R-TLV-FIELD"
 Said = messages.Message | Envelope | tower_messages.TowerMessage
 """What is said between any two parties."""
 _OUTPOINT = re.compile(r"([0-9a-f]{64}):(0|[1-9][0-9]{0,5})")
+_NAME_OF = {
+    kind: name
+    for names in (messages.NAMES, channel_messages.NAMES, tower_messages.NAMES)
+    for name, kind in names.items()
+}
 _ENVELOPE = ("channel", "sender_epoch", "receiver_epoch", "sequence")
 
 
 def encode(message: Said) -> bytes:
     """The binary form of a message. Raises ``MessageError`` for a value that it cannot hold, as a negative amount."""
-    table, said = load_messages(), _plain(to_json(message))
+    table, said = load_messages(), plain(message)
     form = table.messages[said["message"]]
     given = {**{name: said[name] for name in _ENVELOPE if name in said}, **said["body"]}
     return form.type.to_bytes(2, "big") + _Writer(table).record(table.fields_of(form), given, f"message {form.name}")
 
 
-def to_json(message: Said) -> bytes:
-    """The JSON form of a message of any family."""
-    if isinstance(message, Envelope):
-        return channel_messages.encode(message)
-    if isinstance(message, tower_messages.TowerMessage):
-        return tower_messages.encode(message)
-    return messages.encode(message)
+def plain(message: Said) -> dict[str, Any]:
+    """The JSON form of a message of any family, with every field: what JSON may leave out too."""
+    inner = message.body if isinstance(message, Envelope) else message
+    around = {name: getattr(message, name) for name in _ENVELOPE} if isinstance(message, Envelope) else {}
+    return {**around, "message": _NAME_OF[type(inner)], "body": _whole(inner)}
+
+
+def _whole(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return {field.name: _whole(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {key: _whole(one) for key, one in value.items()}
+    return [_whole(one) for one in value] if isinstance(value, tuple | list) else value
 
 
 def decode(raw: bytes, sender: str) -> Said | None:
@@ -63,7 +75,13 @@ def decode(raw: bytes, sender: str) -> Said | None:
 
 def read_json(raw: bytes, sender: str) -> Said:
     """Read a message of any family from its JSON form. Raises ``MessageError``."""
-    name = _plain(raw, f"message of {sender}").get("message")
+    try:
+        said = messages.strict_json(raw)
+    except (ValueError, RecursionError) as error:
+        raise MessageError(f"message of {sender}", f"no JSON object: {error}", "message-form") from error
+    name = said.get("message") if isinstance(said, dict) else None
+    if not isinstance(name, str):
+        raise MessageError(f"message of {sender}", "no JSON object with the name of a message", "message-form")
     if name in channel_messages.NAMES:
         return channel_messages.decode(raw, sender)
     return tower_messages.decode(raw, sender) if name in tower_messages.NAMES else messages.decode(raw, sender)
@@ -88,14 +106,6 @@ def json_of(raw: bytes, sender: str) -> bytes | None:
     found = _Reader(table).record(table.fields_of(message), raw[2:], f"{place}, {message.name}")
     around = {name: found.pop(name) for name in _ENVELOPE} if message.family == table.enveloped else {}
     return json.dumps({**around, "message": message.name, "body": found}, ensure_ascii=False).encode()
-
-
-def _plain(raw: bytes, place: str = "message") -> dict[str, Any]:
-    try:
-        value = messages.strict_json(raw)
-    except (ValueError, RecursionError) as error:
-        raise MessageError(place, f"no JSON object: {error}", "message-form") from error
-    return value if isinstance(value, dict) else {}
 
 
 class _Writer:

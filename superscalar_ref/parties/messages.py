@@ -4,7 +4,7 @@ Laws of this module:
 
 * Bytes are lower-case hex of the length that they must have; amounts are whole satoshis; heights and locks are blocks.
 * Decoding is strict: an unknown message, a missing, doubled or unknown field, a wrong type or length gives one
-  ``MessageError``.
+  ``MessageError`` (R-MESSAGE-FORM).
 * A message carries facts and signatures. What is allowed is decided by the tables, when the message is taken.
 """
 

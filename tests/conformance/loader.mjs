@@ -250,7 +250,116 @@ function schnorr(publicKey, message, signature) { // BIP-340
   return R !== null && !(R[1] & 1n) && R[0] === r;
 }
 
+// ---- messages: BOLT 1's streams, by the table of all fields ------------------------------------------------------------
+
+const MESSAGES = JSON.parse(readFileSync(new URL("../../spec/schema/messages.json", import.meta.url), "utf8"));
+const named = (rows) => new Map(rows.map((one) => [one.name, one]));
+const FORMS = named(MESSAGES.forms), RECORDS = named(MESSAGES.records), KINDS = named(MESSAGES.messages);
+const fieldsOf = (message) => (message.family === MESSAGES.envelope.family ? [...MESSAGES.envelope.fields, ...message.fields] : message.fields);
+const bad = (code, wrong) => { if (wrong) throw new Reject(code); };
+const wide = (number, size) => little(number, size).reverse();
+function bigSize(number) {
+  const value = BigInt(number);
+  if (value < 0xfdn) return wide(value, 1);
+  const width = value < 1n << 16n ? 2 : value < 1n << 32n ? 4 : 8;
+  return Buffer.concat([Buffer.from([{ 2: 0xfd, 4: 0xfe, 8: 0xff }[width]]), wide(value, width)]);
+}
+const after = (bytes) => Buffer.concat([bigSize(bytes.length), bytes]);
+function reader(bytes) {
+  let at = 0;
+  const take = (size) => { bad("TRUNCATED", BigInt(at) + BigInt(size) > BigInt(bytes.length)); return bytes.subarray(at, (at += Number(size))); };
+  const count = () => {
+    const first = take(1)[0], width = { 0xfd: 2, 0xfe: 4, 0xff: 8 }[first];
+    const value = width ? big(take(width)) : BigInt(first);
+    bad("NOT_MINIMAL", bigSize(value).length !== 1 + (width ?? 0));
+    return value;
+  };
+  return { more: () => at < bytes.length, count, value: () => take(count()) };
+}
+function values(bytes) {
+  const from = reader(bytes), found = new Map();
+  let last = -1n;
+  while (from.more()) {
+    const type = from.count();
+    bad("NOT_ASCENDING", type <= last);
+    found.set((last = type), from.value());
+  }
+  return found;
+}
+function parts(bytes) { const from = reader(bytes), found = []; while (from.more()) found.push(from.value()); return found; }
+const letters = (text) => [...text].length;
+function within(form, value, bytes) {
+  const size = form.kind === "bytes" ? bytes.length : form.kind === "text" ? letters(value) : form.kind === "number" ? value : 0;
+  const listed = (form.sizes && !form.sizes.includes(bytes.length)) || (form.choices && !form.choices.includes(value));
+  bad("BAD_FIELD", listed || size < (form.low ?? 0) || size > (form.high ?? size) || (form.kind === "outpoint" && bytes.length !== 36 && !(form.optional && !bytes.length)));
+  return value;
+}
+function readValue(name, bytes) {
+  if (RECORDS.has(name)) return readRecord(RECORDS.get(name).fields, bytes);
+  const form = FORMS.get(name);
+  if (form.kind === "number") { bad("TRUNCATED", bytes.length > 8); bad("NOT_MINIMAL", bytes[0] === 0); return within(form, Number(big(bytes)), bytes); }
+  if (form.kind === "signed") { bad("BAD_FIELD", bytes.length !== 8); return Number(bytes.readBigInt64BE()); }
+  if (form.kind === "outpoint") return within(form, bytes.length ? `${hex(bytes.subarray(0, 32))}:${big(bytes.subarray(32))}` : "", bytes);
+  if (form.kind === "bytes") return within(form, hex(bytes), bytes);
+  try { return within(form, new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes), bytes); } catch { throw new Reject("BAD_FIELD"); }
+}
+function readField(form, bytes) {
+  const words = form.split(" "), element = words.at(-1);
+  if (words[0] === "list") return parts(bytes).map((one) => readValue(element, one));
+  if (words[0] !== "map") return readValue(element, bytes);
+  const all = parts(bytes), keys = all.filter((_, n) => n % 2 === 0);
+  bad("BAD_FIELD", all.length % 2);
+  bad("NOT_ASCENDING", keys.some((key, n) => n && Buffer.compare(keys[n - 1], key) >= 0));
+  return Object.fromEntries(keys.map((key, n) => [readValue(words[1], key), readValue(element, all[2 * n + 1])]));
+}
+function readRecord(fields, bytes) {
+  const found = values(bytes), known = new Set(fields.map((field) => BigInt(field.type)));
+  bad("UNKNOWN_TYPE", [...found.keys()].some((type) => !known.has(type) && type % 2n === 0n));
+  bad("BAD_FIELD", fields.some((field) => !field.optional && !found.has(BigInt(field.type))));
+  return Object.fromEntries(fields.map((field) => [field.name, found.has(BigInt(field.type)) ? readField(field.form, found.get(BigInt(field.type))) : null]));
+}
+function fromBinary(bytes) {
+  bad("TRUNCATED", bytes.length < 2);
+  const type = bytes.readUInt16BE(), message = MESSAGES.messages.find((one) => one.type === type);
+  if (!message) { bad("UNKNOWN_TYPE", type % 2 === 0); return null; }
+  const found = readRecord(fieldsOf(message), bytes.subarray(2)), around = message.family === MESSAGES.envelope.family ? MESSAGES.envelope.fields.map((field) => field.name) : [];
+  const inside = Object.entries(found).filter(([name]) => !around.includes(name));
+  return { ...Object.fromEntries(around.map((name) => [name, found[name]])), message: message.name, body: Object.fromEntries(inside) };
+}
+const wrongJson = (wrong) => bad("BAD_MESSAGE", wrong);
+function writeValue(name, value) {
+  if (RECORDS.has(name)) return writeRecord(RECORDS.get(name).fields, value);
+  const form = FORMS.get(name);
+  wrongJson(typeof value !== (form.kind === "number" || form.kind === "signed" ? "number" : "string"));
+  let bytes;
+  if (form.kind === "number") { wrongJson(value < 0); const text = value.toString(16); bytes = value ? Buffer.from(text.length % 2 ? "0" + text : text, "hex") : Buffer.alloc(0); }
+  else if (form.kind === "signed") { bytes = Buffer.alloc(8); bytes.writeBigInt64BE(BigInt(value)); }
+  else if (form.kind === "outpoint") { const [id, index] = value.split(":"); bytes = value ? Buffer.concat([octets(id, 32), wide(index, 4)]) : Buffer.alloc(0); }
+  else { wrongJson(form.kind === "bytes" && !/^([0-9a-f]{2})*$/.test(value)); bytes = Buffer.from(value, form.kind === "bytes" ? "hex" : "utf8"); }
+  try { within(form, value, bytes); } catch { wrongJson(true); }
+  return bytes;
+}
+function writeField(form, value) {
+  const words = form.split(" "), element = words.at(-1);
+  if (words[0] === "list") return Buffer.concat(value.map((one) => after(writeValue(element, one))));
+  if (words[0] !== "map") return writeValue(element, value);
+  const pairs = Object.entries(value).map(([key, one]) => [writeValue(words[1], key), writeValue(element, one)]).sort((a, b) => Buffer.compare(a[0], b[0]));
+  return Buffer.concat(pairs.flat().map(after));
+}
+function writeRecord(fields, given) {
+  wrongJson(fields.some((field) => !(field.name in given)) || Object.keys(given).some((name) => !fields.some((field) => field.name === name)));
+  const there = fields.filter((field) => !(field.optional && given[field.name] === null));
+  return Buffer.concat(there.flatMap((field) => [bigSize(field.type), after(writeField(field.form, given[field.name]))]));
+}
+function toBinary({ message, body, ...around }) {
+  wrongJson(!KINDS.has(message));
+  return Buffer.concat([wide(KINDS.get(message).type, 2), writeRecord(fieldsOf(KINDS.get(message)), { ...around, ...body })]);
+}
+
 const FUNCTIONS = {
+  "tlv.stream": ({ stream }) => ({ values: [...values(octets(stream))].map(([type, value]) => ({ type: String(type), value: hex(value) })) }),
+  "message.to_binary": ({ message }) => ({ binary: hex(toBinary(message)) }),
+  "message.from_binary": ({ binary }) => ({ message: fromBinary(octets(binary)) }),
   "dw.nsequence": ({ step_blocks, states, index }) => {
     if (step_blocks < 1) throw new Reject("BAD_STEP");
     if (index < 0 || index >= states) throw new Reject("BAD_INDEX");

@@ -226,7 +226,8 @@ def test_a_loader_in_another_language_computes_the_same(tmp_path: Path) -> None:
     done = subprocess.run(["node", LOADER, VECTORS], capture_output=True, text=True, check=False)
     said = json.loads(done.stdout)
     assert (done.returncode, said["wrong"]) == (0, [])
-    assert said["agreed"]["tx.commitment"] > 10
+    assert said["agreed"]["tx.commitment"] > 10 and said["agreed"]["tlv.stream"] > 15
+    assert said["agreed"]["message.to_binary"] > 100 and said["agreed"]["message.from_binary"] > 150
     assert said["agreed"]["tx.build"] > 20 and said["agreed"]["schnorr.verify"] > 30
     assert said["transcripts"] > 400 and said["planned"] > 100 and said["outcomes"] > 10
     document = json.loads((VECTORS / "transactions.json").read_text())

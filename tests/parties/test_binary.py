@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -164,7 +163,15 @@ def test_what_is_said_in_one_form_is_said_in_the_other(raw: bytes) -> None:
     written = binary.encode(said)
     assert binary.decode(written, "A") == said
     again = binary.json_of(written, "A")
-    assert again is not None and msgspec.json.decode(again) == msgspec.json.decode(binary.to_json(said))
+    assert again is not None and json.loads(again) == binary.plain(said)
+
+
+def test_what_json_leaves_out_stands_in_the_bytes() -> None:
+    contents = {"r": {"channels": [{"client": "A", "to_client": 1, "to_lsp": 0}], "stocks": []}}
+    body = {"label": "x", "attempt": 1, "versions": {"r": 0}, "contents": contents}
+    said = binary.read_json(json.dumps({"message": "close", "body": body}).encode(), "A")
+    assert binary.decode(binary.encode(said), "A") == said
+    assert binary.plain(said)["body"]["contents"]["r"]["channels"][0]["bought"] == ""
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -264,6 +271,12 @@ def test_what_is_wrong_in_a_stream_is_refused_by_its_rule(raw: str, rule: str) -
 def test_what_is_odd_and_unknown_is_passed_over(number: int) -> None:
     assert binary.decode(SMALL + tlv.big_size(number) + tlv.sized(b"new"), "A") == messages.Invitation("f", 300)
     assert binary.decode(b"\xa0\x01" + b"whatever", "A") is None
+
+
+@pytest.mark.parametrize("raw", [b"", b"[]", b"{}", b'{"message": []}', b'{"message": {}}', b"\xff", b"[" * 100_000])
+def test_what_is_no_message_in_json_is_refused(raw: bytes) -> None:
+    with pytest.raises(MessageError, match="message of A"):
+        binary.read_json(raw, "A")
 
 
 def test_too_long_a_message_is_refused_unread() -> None:
