@@ -30,12 +30,13 @@ from superscalar_ref.protocol.blueprint import (
     Economy,
     LeafContents,
     Locks,
+    build,
     commitment_name,
     fresh_versions,
     leaves_below,
     state_name,
 )
-from superscalar_ref.protocol.chain_links import cut_through
+from superscalar_ref.protocol.chain_links import cut_through, standing_cover
 from superscalar_ref.protocol.deadline import Lead
 from superscalar_ref.protocol.factory import Factory
 from superscalar_ref.protocol.odometer import Odometer
@@ -179,26 +180,16 @@ class LspActor(Actor):
         for above in self.tree.path_of(self.tree.node(node))[:-1]:
             if above.has_counter and self.odometer.index(above.path) != self.counted_versions[above.path]:
                 raise InputError(f"update of {node}", f"the last update of {above.path} was given up", "R-ODOMETER")
-        nothing: frozenset[str] = frozenset()
         concerned = frozenset(clients)
         wanted = {**self._cut_below(node), **contents}
-        facts = self.channels_facts(wanted, clients)
+        facts = {**self.channels_facts(wanted, clients), "unfinished": self._unfinished(concerned)}
         # What the table refuses must not use up points: it is asked before any is made.
-        asked = Event.of(
-            "begin_update",
-            self.name,
-            node=node,
-            concerned=concerned,
-            version="",
-            digest="",
-            kit=nothing,
-            to_sign=nothing,
-            **facts,
-        )
-        live(self.tables, self.party, asked)
+        self._ask_update(node, concerned, facts)
         ticked = self.odometer.tick(node)
         below = {path: index for path, index in ticked.indices if path == node or path.startswith(f"{node}.")}
         versions = {**self.counted_versions, **below}
+        facts |= self._terms_facts(build(self.factory.terms, versions, wanted), concerned)
+        self._ask_update(node, concerned, facts)
         moving = frozenset(
             client for client in clients if self.desk is not None and self.desk.live(frozenset({client}))
         )
@@ -217,6 +208,35 @@ class LspActor(Actor):
         self._proposed(event, changed)
         self.follow()
         return self.outbox
+
+    def _ask_update(self, node: str, concerned: frozenset[str], facts: Mapping[str, frozenset[str]]) -> None:
+        """Raise ``Refused`` when the table takes no update with these facts; nothing changes."""
+        nothing: frozenset[str] = frozenset()
+        what: dict[str, Value] = {"version": "", "digest": "", "kit": nothing, "to_sign": nothing, **facts}
+        live(self.tables, self.party, Event.of("begin_update", self.name, node=node, concerned=concerned, **what))
+
+    def _unfinished(self, clients: frozenset[str]) -> frozenset[str]:
+        """Labels of sales to ``clients`` and their neighbours whose link is complete, and not yet held by all."""
+        stocks = [stock for stock in self.party.stocks.values() if stock.clients & clients]
+        pending = [stock.pending for stock in stocks if stock.status == "signing" and stock.pending is not None]
+        return frozenset(sale.label for sale in pending if sale.link in self.held)
+
+    def _terms_facts(self, version: Blueprint, clients: frozenset[str]) -> dict[str, frozenset[str]]:
+        """Which of ``clients`` get less by ``version`` than they count on, or more than the alternates above it pay."""
+        standing = self.standing_contents()
+        poorer, smaller, uncovered = set(), set(), set()
+        for client in clients:
+            leaf = self.tree.leaf_of(client).path
+            before, after = standing[leaf], version.contents[leaf]
+            cover = standing_cover(self.factory.templates, version, client)
+            counted = sum(channel.to_client for channel in before.channels if channel.client == client)
+            if version.owed(client) < counted:
+                poorer.add(client)
+            if after.capacity_of(client) < before.capacity_of(client):
+                smaller.add(client)
+            if cover is not None and after.capacity_of(client) > max(before.capacity_of(client), cover):
+                uncovered.add(client)
+        return {"poorer": frozenset(poorer), "smaller": frozenset(smaller), "uncovered": frozenset(uncovered)}
 
     def presence(self, client: str, *, online: bool) -> None:
         """What the LSP knows of a client's connection; every client counts as online until said otherwise."""
@@ -320,6 +340,7 @@ class LspActor(Actor):
             kit=name,
             to_sign=name,
             quiet=self.desk is None or self.desk.quiet(),
+            unfinished=self._unfinished(self.life.clients),
         )
         self._proposed(event, changed)
         return self.outbox

@@ -114,6 +114,35 @@ def channels_carried(factory: Factory, event: Event) -> bool:
     return "live" not in dict(event.fields) or names(event, "live") == names(event, "carried")
 
 
+def _nobody(event: Event, field: str) -> bool:
+    """Whether the party that has looked found nobody (the field names who)."""
+    return field not in dict(event.fields) or not names(event, field)
+
+
+@RULES.guard
+def sales_finished(factory: Factory, event: Event) -> bool:
+    """Whether no link is complete that a client has not said it holds; ``unfinished`` are the labels of such sales."""
+    return _nobody(event, "unfinished")
+
+
+@RULES.guard
+def balance_not_less(factory: Factory, event: Event) -> bool:
+    """Whether no client gets less than it counts on (CLI-5); ``poorer`` are those that would."""
+    return _nobody(event, "poorer")
+
+
+@RULES.guard
+def capacity_not_less(factory: Factory, event: Event) -> bool:
+    """Whether no client's channels get smaller (CLI-5); ``smaller`` are those whose would."""
+    return _nobody(event, "smaller")
+
+
+@RULES.guard
+def alternates_cover(factory: Factory, event: Event) -> bool:
+    """Whether the alternates above pay every larger channel (CLI-5); ``uncovered`` are those whose they would not."""
+    return _nobody(event, "uncovered")
+
+
 @RULES.guard
 def channels_quiet(factory: Factory, event: Event) -> bool:
     """Whether every channel that lives is quiet and holds no payment; the party has looked."""

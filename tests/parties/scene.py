@@ -8,10 +8,11 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from superscalar_ref.bitcoin.taproot import p2tr_from_internal
+from superscalar_ref.machine.bind import bind
 from superscalar_ref.machine.types import Event
 from superscalar_ref.parties import messages as m
 from superscalar_ref.parties.actor import Actor, Identity, Outbox
@@ -20,6 +21,10 @@ from superscalar_ref.parties.lsp import LspActor, Offer, Wallet
 from superscalar_ref.parties.store import MEMORY, Store
 from superscalar_ref.parties.tower import Tower
 from superscalar_ref.parties.wire import Letter, Wire
+from superscalar_ref.protocol import client as client_rules
+from superscalar_ref.protocol import factory as factory_rules
+from superscalar_ref.protocol import session as session_rules
+from superscalar_ref.protocol import stock as stock_rules
 from superscalar_ref.protocol.blueprint import Channel, Economy, LeafContents, Locks
 from superscalar_ref.protocol.client import Limits
 from superscalar_ref.protocol.shape import Shape, Tree, grow, stock_groups
@@ -58,6 +63,25 @@ def identity(name: str) -> Identity:
 
 
 WALLET_KEY = secret("wallet of the LSP")
+
+RULES = {
+    "client": client_rules.RULES,
+    "factory": factory_rules.RULES,
+    "session": session_rules.RULES,
+    "stock": stock_rules.RULES,
+}
+
+
+def forget(actor: Actor, machine: str, *guards: str) -> None:
+    """Let ``actor`` forget these guards of one of its tables."""
+    table = getattr(actor.tables, machine).table
+    rows = tuple(
+        replace(row, guards=tuple(name for name in row.guards if name not in guards)) for row in table.transitions
+    )
+    bound = bind(replace(table, transitions=rows), RULES[machine])
+    actor.tables = replace(actor.tables, **{machine: bound})
+
+
 WALLET_SCRIPT = p2tr_from_internal(WALLET_KEY.x_only)
 """What the LSP's coin is locked by: a chain that is to hold the factory starts with such an output."""
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from superscalar_ref.machine.bind import bind
-from superscalar_ref.protocol import client as client_rules
-from superscalar_ref.protocol import stock as stock_rules
+import pytest
+
+from superscalar_ref.errors import Refused
 from superscalar_ref.protocol.blueprint import LeafContents, alternate_name
 from superscalar_ref.protocol.deadline import NEVER, Lead
 from superscalar_ref.protocol.participant import machines
 from tests.parties.chain_scene import OnChain
-from tests.parties.scene import BALANCE, INBOUND, LSP, Scene
+from tests.parties.scene import BALANCE, INBOUND, LSP, Scene, forget
 from tests.parties.test_sales import PAIR, SINGLE, buy, links
 
 BUYER, OTHER = "c0", "c1"
@@ -20,13 +20,8 @@ BUYER, OTHER = "c0", "c1"
 
 def uncovered(play: Scene) -> Scene:
     """The parties forget the guard that asks whether the alternates cover a sale."""
-    table = machines().stock.table
-    rows = tuple(
-        replace(row, guards=tuple(name for name in row.guards if name != "alternates_cover"))
-        for row in table.transitions
-    )
     for actor in play.actors.values():
-        actor.tables = replace(actor.tables, stock=bind(replace(table, transitions=rows), stock_rules.RULES))
+        forget(actor, "stock", "alternates_cover")
     return play
 
 
@@ -106,7 +101,12 @@ def test_an_update_gives_no_larger_channel_than_the_alternates_above_it_pay() ->
     assert not play.wire.alerts
     assert play.clients[BUYER].life.capacity == BALANCE + INBOUND + 19_000
     assert min(paid_at_the_end(here).values()) >= BALANCE + INBOUND + 19_000 - 200
-    play.update("r", larger(play, 3_000))
+    more, before = larger(play, 3_000), (play.lsp.party, play.lsp.commitment_secrets)
+    with pytest.raises(Refused, match="ALTERNATES_COVER"):
+        play.lsp.update("r", more)
+    assert (play.lsp.party, play.lsp.commitment_secrets) == before, "an index, or a point, is used up"
+    forget(play.lsp, "factory", "alternates_cover")
+    play.update("r", more)
     assert any(alert.startswith(f"{BUYER}: ALTERNATES_COVER") for alert in play.wire.alerts)
     assert play.clients[BUYER].life.capacity == BALANCE + INBOUND + 19_000
 
@@ -115,13 +115,9 @@ def test_without_the_guard_the_alternates_above_pay_the_client_less_than_its_cha
     """The client is away at the end: what an update gave it beyond its first share goes to the other one."""
     here = OnChain.start(4, PAIR)
     play = here.play
-    table = machines().client.table
-    rows = tuple(
-        replace(row, guards=tuple(name for name in row.guards if name != "alternates_cover"))
-        for row in table.transitions
-    )
+    forget(play.lsp, "factory", "alternates_cover")
     for client in play.clients.values():
-        client.tables = replace(client.tables, client=bind(replace(table, transitions=rows), client_rules.RULES))
+        forget(client, "client", "alternates_cover")
     play.update("r", larger(play, 30_000))
     counted = BALANCE + INBOUND + 30_000
     assert play.clients[BUYER].life.capacity == counted

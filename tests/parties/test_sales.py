@@ -14,7 +14,7 @@ from superscalar_ref.protocol.blueprint import LeafContents
 from superscalar_ref.protocol.chain_links import chain_to, link_cost
 from superscalar_ref.protocol.shape import Shape
 from superscalar_ref.protocol.stock import Stock
-from tests.parties.scene import BALANCE, INBOUND, LSP, STOCK, Scene, check_consistent, scene
+from tests.parties.scene import BALANCE, INBOUND, LSP, STOCK, Scene, check_consistent, forget, scene
 
 PAIR = Shape.of([2], leaf_k=2)
 """Leaves of four clients with two stocks of two."""
@@ -349,12 +349,22 @@ def test_a_close_pays_what_was_bought() -> None:
     assert play.lsp.life.status == "close_published"
 
 
+def burns_nothing(play: Scene, contents: dict[str, LeafContents], code: str) -> None:
+    """An honest LSP does not propose what a client would refuse: that would use an index, and points, up."""
+    before = play.lsp.party, play.lsp.commitment_secrets
+    with pytest.raises(Refused, match=code):
+        play.lsp.update("r", contents)
+    assert (play.lsp.party, play.lsp.commitment_secrets) == before
+
+
 def test_an_update_that_forgets_a_purchase_is_refused() -> None:
     play = active()
     play.lsp.received["c1"] = 2_000
     buy(play, "c1")
-    play.wire.post(LSP, play.lsp.update("r", {"r": LeafContents(play.offer.contents["r"].channels, (STOCK, STOCK))}))
-    play.wire.run()
+    forgotten = {"r": LeafContents(play.offer.contents["r"].channels, (STOCK, STOCK))}
+    burns_nothing(play, forgotten, "BALANCE_NOT_LESS")
+    forget(play.lsp, "factory", "balance_not_less", "capacity_not_less")
+    play.update("r", forgotten)
     assert any("BALANCE_NOT_LESS" in alert and alert.startswith("c1") for alert in play.wire.alerts)
 
 
@@ -362,8 +372,9 @@ def test_an_update_that_forgets_what_was_paid_for_is_refused() -> None:
     """The purchase is all the LSP's side; the client's own balance is not touched."""
     play = active()
     buy(play, "c1")
-    play.wire.post(LSP, play.lsp.update("r", {"r": play.offer.contents["r"]}))
-    play.wire.run()
+    burns_nothing(play, {"r": play.offer.contents["r"]}, "CAPACITY_NOT_LESS")
+    forget(play.lsp, "factory", "capacity_not_less")
+    play.update("r", {"r": play.offer.contents["r"]})
     assert any("CAPACITY_NOT_LESS" in alert and alert.startswith("c1") for alert in play.wire.alerts)
 
 
@@ -442,6 +453,7 @@ def test_a_sale_ends_with_an_update_that_was_agreed_to_and_given_up() -> None:
     client = play.clients["c0"]
     assert kept
     assert stock_of(play, "c0", "c0").status == "signing"
+    forget(play.lsp, "factory", "sales_finished")
     play.wire.post(LSP, play.lsp.update("r", {}))
     while client.life.status != "updating":
         play.wire.deliver(play.wire.letters.popleft())
@@ -460,6 +472,52 @@ def test_a_sale_ends_with_an_update_that_was_agreed_to_and_given_up() -> None:
     buy(play, "c0")
     assert len(links(play, "c0", "c0")) == 1
     check_sales(play)
+
+
+def half_held(play: Scene) -> Scene:
+    """The buyer holds the link; the other client's signature was lost, so that the LSP's sale is not over."""
+    play.wire.post("c0", play.clients["c0"].buy(5_000, 1_000))
+    while play.wire.letters:
+        letter = play.wire.letters.popleft()
+        message = m.decode(letter.raw, letter.sender)
+        if not (isinstance(message, m.Signatures) and letter.to == "c1" and "sale:state:r@0#4.0" in message.signatures):
+            play.wire.deliver(letter)
+    assert [stock_of(play, name, "c0").status for name in ("c0", "c1", LSP)] == ["chained", "signing", "signing"]
+    return play
+
+
+def test_a_link_that_one_client_holds_is_finished_before_an_update_or_a_close() -> None:
+    play = active()
+    play.lsp.received["c0"] = 700
+    half_held(play)
+    burns_nothing(play, {}, "SALES_FINISHED")
+    with pytest.raises(Refused, match="SALES_FINISHED"):
+        play.lsp.close()
+    play.restart(LSP)
+    burns_nothing(play, {}, "SALES_FINISHED")
+    retried(play)
+    play.update("r")
+    assert not any("NOT_LESS" in alert for alert in play.wire.alerts)
+    assert play.lsp.counted["r"].channel_of("c0").capacity == BALANCE + INBOUND + 5_000
+    assert play.clients["c0"].life.owed == BALANCE + 700
+    play.close()
+    assert play.lsp.life.status == "close_published"
+    check_sales(play)
+
+
+def test_an_update_beside_such_a_link_would_stop_the_leaf_for_good() -> None:
+    """The other clients agree to the update, and sign the link no more; its holder refuses every version without it."""
+    play = half_held(active())
+    forget(play.lsp, "factory", "sales_finished")
+    for _ in range(2):
+        play.update("r")
+        assert play.lsp.life.status == "updating"
+        assert any("c0: CAPACITY_NOT_LESS" in alert for alert in play.wire.alerts)
+        play.wire.post(LSP, play.lsp.abort())
+        for _ in range(4):
+            play.wire.post(LSP, play.lsp.retry())
+            play.wire.run()
+        assert [stock_of(play, name, "c0").status for name in ("c0", "c1", LSP)] == ["chained", "signing", "signing"]
 
 
 def test_a_sale_is_broken_off_once_the_tree_is_on_chain() -> None:

@@ -184,6 +184,16 @@ REFUSED: list[tuple[str, dict[str, Any], str, str, dict[str, Any], str]] = [
     ("resolving", {}, "outputs_spent", "chain", {"unspent": 1}, "nothing_left"),
     ("active", {"odometer": TICKS.tick("r.0")}, "begin_update", "L", {}, "index_left"),
     ("active", {"odometer": None}, "begin_update", "L", {}, "index_left"),
+    *[
+        ("active", {}, "begin_update", "L", {field: frozenset("A")}, guard)
+        for field, guard in (
+            ("unfinished", "sales_finished"),
+            ("poorer", "balance_not_less"),
+            ("smaller", "capacity_not_less"),
+            ("uncovered", "alternates_cover"),
+        )
+    ],
+    ("dying", {}, "begin_close", "L", {"unfinished": frozenset("A")}, "sales_finished"),
     ("active", {}, "period_over", "clock", {"height": 29}, "active_period_over"),
     ("active", {}, "period_over", "L", {}, "wrong_sender"),
     ("active", {}, "end_reached", "clock", {"end": 31}, "end_passed"),

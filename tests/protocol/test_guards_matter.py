@@ -403,6 +403,28 @@ def stranded_by_the_lsp(tables: Machines) -> World:
     return world
 
 
+def refused_by_a(field: str, loss: str) -> Scene:
+    """The LSP has looked, and found that A would refuse what it is about to propose."""
+
+    def play(tables: Machines) -> World:
+        world = impatient(tables, ("A",)).active()
+        plan = world.plan_update("r")
+        facts = {field: frozenset({"A"})}
+        world.live(LSP, world.plan_event("begin_update", plan, node="r", concerned=plan.concerned, **facts))
+        demand(world.factory.status == "active", f"the LSP uses an index up for a version that A refuses: {loss}")
+        return world
+
+    return play
+
+
+def close_beside_a_sale(tables: Machines) -> World:
+    """A client may count on a link already that the close knows nothing of: it would refuse, and nothing follows."""
+    world = impatient(tables, ("A",)).active()
+    world.live(LSP, world.plan_event("begin_close", world.plan_close(), unfinished=frozenset({"s0"})))
+    demand(world.factory.status == "active", "the LSP closes beside a sale that is not over")
+    return world
+
+
 def close_beside_a_payment(who: str) -> Scene:
     """A close of the factory is begun while a payment is in flight in one of its channels."""
 
@@ -1023,6 +1045,10 @@ SCENES: dict[str, dict[str, Scene]] = {
     "FAC-10": {
         "index_left": no_index_left,
         "channels_carried": stranded_by_the_lsp,
+        "sales_finished": refused_by_a("unfinished", "it holds a link that the version knows nothing of"),
+        "balance_not_less": refused_by_a("poorer", "it counts on more"),
+        "capacity_not_less": refused_by_a("smaller", "its channel is larger"),
+        "alternates_cover": refused_by_a("uncovered", "the alternates above pay it less than its channel"),
         "persist_pending": whole_life,
         "send_update": whole_life,
     },
@@ -1046,7 +1072,12 @@ SCENES: dict[str, dict[str, Scene]] = {
         "drop_pending": update_given_up,
     },
     "FAC-16": {"active_period_over": dying_too_early, "persist_status": dying_too_early},
-    "FAC-17": {"channels_quiet": close_beside_a_payment(LSP), "persist_close": whole_life, "send_close": whole_life},
+    "FAC-17": {
+        "channels_quiet": close_beside_a_payment(LSP),
+        "sales_finished": close_beside_a_sale,
+        "persist_close": whole_life,
+        "send_close": whole_life,
+    },
     "FAC-18": {"same_plan": another_plan("close"), "note_agreement": whole_life},
     "FAC-19": {
         "every_client_agreed": one_has_not_agreed("close"),
