@@ -29,6 +29,7 @@ COMMANDS = {
     "why": "take a rule away, and show the shortest way to the loss that it prevents",
     "replay": "run a trace of 'check' as real transactions on Bitcoin Core's consensus code",
     "kit": "a client's exit kit as one file: write it, check it, leave by it alone",
+    "ladder": "an LSP's ladders of a million clients in numbers: chain space, capital, who is absent, prices",
     "scenario": "a situation of a factory's life, played with real transactions on Bitcoin Core's consensus code",
     "tower": "a watchtower as a process: lines of messages and blocks in, transactions and answers out",
     "vectors": "check files of test vectors against this implementation, or make our own",

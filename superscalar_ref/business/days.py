@@ -17,7 +17,7 @@ import math
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from superscalar_ref.business.assume import Assumptions
 from superscalar_ref.business.cohort import WHOLE, Cohort, Step, Total
@@ -319,9 +319,3 @@ def run(given: Assumptions, lot: Lot | None = None) -> Iterator[Row]:
     """The rows of all days. Raises what ``Assumptions.check`` raises, before the first."""
     ladders = Ladders.start(given, lot)
     return (ladders.step() for _ in range(given.days))
-
-
-def with_value(given: Assumptions, name: str, value: str) -> Assumptions:
-    """The same with another value of ``online``, ``price`` and so on. Raises ``InputError`` for no such value."""
-    kind = type(getattr(given, name))
-    return replace(given, **{name: kind(value)})
