@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from superscalar_ref.errors import SuperscalarError
-from superscalar_ref.mutate.faults import BACKUP, PARAMETERS, STRATEGY, Fault
+from superscalar_ref.mutate.faults import BACKUP, DEADLINES, FEES, PARAMETERS, STRATEGY, Fault
 from superscalar_ref.spec.location import put_on_trial
 
 SMALL = "one-layer"
@@ -59,11 +59,13 @@ TESTS: Mapping[str, tuple[str, ...]] = {
         "parties/test_end.py",
     ),
     BACKUP: ("parties/test_kit_age.py", "parties/test_kit.py"),
+    FEES: ("parties/test_fees.py", "parties/test_tower.py", "verify/test_fees.py", "protocol/test_fees.py"),
+    DEADLINES: ("protocol/test_deadline.py", "parties/test_end.py"),
 }
 """Under ``tests/``: what looks at each table, the cheapest first; a file that does not exist is left out."""
 _OF_A_MACHINE = dict.fromkeys(("by", "swap"), ("spec/test_every_table.py",))
 """What must be true of every machine's table, by the kind of fault that it notices."""
-TIDY = ("scene", "every_row", "every_guard", "every_effect", "every_way")
+TIDY = ("scene", "every_row", "every_guard", "every_effect", "every_way", "each_role_pays", "faulty_file")
 """Words in the names of tests that only compare a table with a list of its own rows: they notice no loss."""
 DROPPED = "dropped_is_missed"
 """In the names of tests that themselves take a guard or an effect out of the sound table: red when nobody misses it."""
@@ -132,6 +134,8 @@ def warm() -> None:
 
 def _loader(spec: Path) -> Noticed | None:
     from superscalar_ref.protocol.backup import load_backup_rules  # noqa: PLC0415
+    from superscalar_ref.protocol.deadline import load_deadlines  # noqa: PLC0415
+    from superscalar_ref.protocol.fees import load_fee_rules  # noqa: PLC0415
     from superscalar_ref.protocol.strategy import load_strategy  # noqa: PLC0415
     from superscalar_ref.spec.load import load_doubted  # noqa: PLC0415
 
@@ -139,6 +143,8 @@ def _loader(spec: Path) -> Noticed | None:
         load_doubted(spec)
         load_strategy(spec)
         load_backup_rules(spec)
+        load_fee_rules(spec)
+        load_deadlines(spec)
     except SuperscalarError as error:
         return Noticed("loader", str(error))
     return None

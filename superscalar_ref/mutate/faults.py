@@ -2,7 +2,7 @@
 
 What is changed is what an implementer could get wrong: a guard that is not tried, an effect left out or done too early,
 a row forgotten or leading elsewhere, a cause that is not looked at, a constraint dropped or off by one, a bound off by
-one, a rule of the strategy left out, moved or for the wrong party.
+one, a rule of the strategy left out, moved or for the wrong party, a way to pay mixed up, a deadline a block off.
 """
 
 from __future__ import annotations
@@ -24,8 +24,11 @@ from superscalar_ref.spec.table import Machine
 PARAMETERS = "parameters"
 STRATEGY = "strategy"
 BACKUP = "backup"
+FEES = "fees"
+DEADLINES = "deadlines"
 _ROLES = ("client", "lsp", "tower")
 _AGES = ("current", "unknown", "old")
+_PAYS = ("output", "coin", "again")
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class Fault:
     id: str
     """``ROW:KIND`` or ``ROW:KIND:WHAT``: the same as long as the row says the same."""
     table: str
-    """The machine, or parameters, strategy, backup."""
+    """The machine, or parameters, strategy, backup, fees, deadlines."""
     says: str
     file: str
     """Relative to ``spec/``."""
@@ -104,6 +107,10 @@ def faults(directory: Path | None = None) -> tuple[Fault, ...]:
     found += _of_strategy(_Editor(read_document(folder / "strategy.toml")))
     if (folder / "backup.toml").is_file():
         found += _of_backup(_Editor(read_document(folder / "backup.toml")))
+    if (folder / "fees.toml").is_file():
+        found += _of_fees(_Editor(read_document(folder / "fees.toml")))
+    if (folder / "deadlines.toml").is_file():
+        found += _of_deadlines(_Editor(read_document(folder / "deadlines.toml")))
     return tuple(found)
 
 
@@ -205,6 +212,36 @@ def _of_backup(editor: _Editor) -> Iterator[Fault]:
         if row["kinds"]:
             yield from _members(editor, BACKUP, "backup.toml", (index, "kinds"), row["kinds"])
             yield from _members(editor, BACKUP, "backup.toml", (index, "ages"), _AGES)
+
+
+def _of_fees(editor: _Editor) -> Iterator[Fault]:
+    file = "fees.toml"
+    yield from _order(editor, FEES, file)
+    rows: Any = editor.document.data["rules"]
+    for index, row in enumerate(rows):
+        for pay in _PAYS:
+            if pay != row["pay"]:
+                text = editor.key(("rules", index, "pay"), json.dumps(pay))
+                yield Fault(f"{row['id']}:pay:{pay}", FEES, f"{row['id']} pays from '{pay}'", file, text)
+        yield from _members(editor, FEES, file, (index, "for"), _ROLES)
+
+
+def _of_deadlines(editor: _Editor) -> Iterator[Fault]:
+    file = "deadlines.toml"
+    rows: Any = editor.document.data["deadlines"]
+    for index, row in enumerate(rows):
+        name = row["id"]
+        yield Fault(f"{name}:row", DEADLINES, f"{name} is missing", file, editor.without("deadlines", index))
+        for kind, says, end in (("later", "comes a block later", " + 1"), ("earlier", "comes a block earlier", " - 1")):
+            text = editor.key(("deadlines", index, "height"), json.dumps(f"{row['height']}{end}"))
+            yield Fault(f"{name}:{kind}", DEADLINES, f"{name} {says}", file, text)
+        for term in re.findall(r" - (\w+)", row["height"]):
+            text = editor.key(("deadlines", index, "height"), json.dumps(row["height"].replace(f" - {term}", "", 1)))
+            yield Fault(f"{name}:term:{term}", DEADLINES, f"{name} does not count '{term}'", file, text)
+        for lemma in row["lemmas"]:
+            left = [other for other in row["lemmas"] if other != lemma]
+            text = editor.key(("deadlines", index, "lemmas"), _list(left) or "[]")
+            yield Fault(f"{name}:lemma:{lemma}", DEADLINES, f"{name} does not name {lemma}", file, text)
 
 
 def _order(editor: _Editor, table: str, file: str) -> Iterator[Fault]:

@@ -17,7 +17,7 @@ from superscalar_ref.spec.survivors import check_patterns, load_argued, stale
 
 FAULTS = faults()
 KINDS = {"guard", "effect", "swap", "row", "to", "from", "by", "weaker", "min", "max", "for", "when", "choose", "order",
-         "kinds", "ages"}  # fmt: skip
+         "kinds", "ages", "pay", "later", "earlier", "term", "lemma"}  # fmt: skip
 TESTS = """
 from superscalar_ref.protocol.watchtower import watchtower_machine
 
@@ -51,7 +51,7 @@ def test_each_fault_has_its_id_and_changes_its_file() -> None:
 
 def rows(fault: Fault) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """The row of a fault's file before and after."""
-    section = "transitions" if fault.file.startswith("machines") else "rules"
+    section = {"machines": "transitions", "deadlines.toml": "deadlines"}.get(fault.file.split("/")[0], "rules")
     before = content((spec_directory() / fault.file).read_text(encoding="utf-8"))[section]
     after = content(fault.text)[section]
     known = {row["id"]: row for row in after}
@@ -69,6 +69,11 @@ def rows(fault: Fault) -> tuple[dict[str, Any], dict[str, Any] | None]:
         ("SES-5:by", "by", lambda _: "anyone"),
         ("STR-5:choose:any", "choose", lambda _: "any"),
         ("STR-5:for:tower", "for", lambda _: ["client", "lsp"]),
+        ("STR-30:pay:again", "pay", lambda _: "again"),
+        ("STR-30:for:tower", "for", lambda row: [*row["for"], "tower"]),
+        ("STR-20:later", "height", lambda row: row["height"] + " + 1"),
+        ("STR-21:term:extra", "height", lambda row: row["height"].removesuffix(" - extra")),
+        ("STR-20:lemma:L-LSP-WAITS", "lemmas", lambda row: row["lemmas"][1:]),
     ],
 )
 def test_a_fault_changes_one_thing_of_one_row(identity: str, key: str, value: Any) -> None:

@@ -313,6 +313,29 @@ def test_a_client_without_a_coin_raises_an_alternate_from_the_alternate_itself()
     assert at_the_end(run) == 0, "without the rule it waits for the price"
 
 
+def test_each_role_raises_what_it_may_and_raises_its_child_again() -> None:
+    """The LSP as a client, from an output and from a coin; a tower from its coin."""
+    run = market(payers=[ME])
+    coins, complete = run.bumpers[ME].coins, run.here.play.lsp.complete_transaction
+    kickoff, alternate = Offer(complete(KICKOFF), 0), Offer(complete(f"alternate:{STATE}#0"), 0)
+    for role in ("client", "lsp", "tower"):
+        purse = Bumper(WALLET_KEY, WALLET_SCRIPT, list(coins), role)
+        first, second = purse.child(kickoff, 5), purse.child(kickoff, 20)
+        assert first is not None, role
+        assert second is not None, role
+        assert second.fee > first.fee, role
+        assert second.transaction.inputs == first.transaction.inputs, role
+    for role in ("client", "lsp"):
+        purse = Bumper(secret(f"payout of {ME}"), payout(ME), [], role)
+        assert purse.child(alternate, 5) is not None, role
+    for name, template in run.here.play.lsp.factory.templates.items():
+        anchors = any(output.role is Role.ANCHOR for output in template.outputs)
+        owners = {output.owner for output in template.outputs if output.role is Role.WALLET}
+        # A commitment pays the other side's wallet, and only its holder publishes it.
+        own = {template.holder} & owners if template.holder else owners
+        assert not (anchors and own), f"{name}: no rule says which of the two pays first"
+
+
 def test_what_the_factory_has_paid_is_a_coin_for_the_rest() -> None:
     """From an output that it can already spend: the wallet to which the first alternate has paid."""
     run = market()

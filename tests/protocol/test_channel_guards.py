@@ -15,7 +15,7 @@ import pytest
 from superscalar_ref.errors import Refused
 from superscalar_ref.machine.agreement import assert_agree
 from superscalar_ref.machine.step import Stepped, step
-from superscalar_ref.machine.types import Event
+from superscalar_ref.machine.types import Action, Event
 from superscalar_ref.parties.channel_actor import channel_machine
 from superscalar_ref.protocol import channel as rules
 from superscalar_ref.protocol.channel import FINAL, Channel, Htlc, view
@@ -483,6 +483,39 @@ def test_a_guard_that_is_dropped_is_missed(row: str, guard: str) -> None:
     after = step(without(MACHINE, row, guard), bad, worse)
     assert after.transition_id == row, "another guard stops it too"
     assert spoilt.harm(bad, worse, after), spoilt.says
+
+
+@pytest.mark.parametrize("state", [state.name for state in MACHINE.table.states if not state.final])
+def test_a_side_goes_on_chain_and_answers_there_wherever_the_messages_have_stopped(state: str) -> None:
+    channel = replace(LIVE, status=state)
+    if state not in ("force_closing", "resolving", "breached"):
+        done = step(MACHINE, channel, of_self("force_close"))
+        assert done.context.status == "force_closing"
+        assert Action("broadcast", "commitment") in done.actions
+    assert step(MACHINE, channel, of_chain("commitment_confirmed", **FOUND)).context.status == "breached"
+    newest = step(MACHINE, channel, of_chain("commitment_confirmed", **{**FOUND, "number": 3}))
+    assert newest.context.status == "resolving"
+    assert newest.context.claims == FOUND["claims"]
+
+
+@pytest.mark.parametrize("state", ["opening", "live", "quiescent", "moving", "closing", "agreed"])
+def test_a_lost_connection_is_noticed_in_every_state_in_which_one_is_needed(state: str) -> None:
+    channel = replace(LIVE if state != "opening" else OPENING, status=state)
+    assert not step(MACHINE, channel, of_self("disconnected")).context.synced
+
+
+def test_whoever_hears_that_the_other_moves_can_name_the_same_outpoint_at_once() -> None:
+    channel, event = GOOD["CHN-57"]
+    resumed = step(MACHINE, channel, event).context
+    assert step(MACHINE, resumed, of_self("move", outpoint=NEW)).context.status == "moving"
+
+
+@pytest.mark.parametrize("said_before", ["CHN-34", "CHN-39"])
+def test_what_the_peer_says_again_after_a_reconnection_is_taken_and_changes_nothing(said_before: str) -> None:
+    channel, event = GOOD[said_before]
+    done = step(MACHINE, channel, event)
+    assert done.context == channel
+    assert done.actions == ()
 
 
 def test_every_way_to_spoil_is_used() -> None:
