@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 
 from superscalar_ref.check.arena import Arena, affordable
 from superscalar_ref.check.configurations import Configuration, Values, locks, tight_values
+from superscalar_ref.check.ends import paying
 from superscalar_ref.check.poison_ceremony import SECRETS, Names, channels_left, steps
 from superscalar_ref.check.world import LSP, Plot
 from superscalar_ref.errors import Refused
@@ -122,9 +123,10 @@ class Leaf:
             else Channel(client, START, CAPACITY - START)
             for client in self.tree.clients
         )
-        return build(
+        drawn = build(
             self.terms, {**fresh_versions(self.tree), "r": index}, {"r": LeafContents(channels, (stock - more, 2))}
         )
+        return paying(drawn, self.plot.alternates_pay, LSP)
 
     # -- sales -----------------------------------------------------------------------------------------------------
 

@@ -35,6 +35,8 @@ OPTIONS: dict[str, tuple[object, ...]] = {
     "htlc_scripts": ("two-stage", "one-stage"),
     "htlc_expiry": ("exit", "delta"),
     "htlc_forward": ("early", "late"),
+    "exit_order": ("money", "key"),
+    "alternates_pay": ("whole", "equal", "balance"),
 }
 """What a variant may say under ``[options]``, beside its patches: the values of each; none: any text."""
 LOSSES = ("theft", "ransom")
@@ -121,6 +123,8 @@ def changed(design: Design, variant: Variant) -> tuple[Design, tuple[str, ...]]:
         htlc_scripts=str(options.get("htlc_scripts", "two-stage")),
         htlc_expiry=str(options.get("htlc_expiry", "exit")),
         htlc_forward=str(options.get("htlc_forward", "early")),
+        exit_order=str(options.get("exit_order", "money")),
+        alternates_pay=str(options.get("alternates_pay", "whole")),
     )
     specification = apply_variant(design.specification, variant)
     before = design.specification.parameters

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from superscalar_ref.check.configurations import Configuration, Values, locks
+from superscalar_ref.check.ends import EQUAL, WHOLE, paying
 from superscalar_ref.protocol import blueprint as b
 from superscalar_ref.protocol.blueprint import Blueprint, Channel, Economy, LeafContents, Terms
 from superscalar_ref.protocol.participant import task
@@ -65,6 +66,11 @@ class Plot:
     """delta: a payee asks for the time that its claim takes, not for its exit's."""
     htlc_forward: str = "early"
     """late: who has passed a payment on begins its exit when that has expired."""
+    exit_order: str = "money"
+    """key: in an assisted exit the client gives its key, and the LSP pays after that."""
+    alternates_pay: str = WHOLE
+    """equal: each client the same, in a factory where the hero has most. balance: what each had when they were
+    signed."""
 
 
 @dataclass(frozen=True)
@@ -167,7 +173,10 @@ class World:
             for node in self.tree.leaves()
         }
         fixed = self.other_terms()[terms] if terms else self.terms
-        blueprint = self._catalogued(b.build(fixed, versions, contents))
+        if self.plot.alternates_pay == EQUAL:
+            contents = {path: self._unlike(leaf) for path, leaf in contents.items()}
+        drawn = paying(b.build(fixed, versions, contents), self.plot.alternates_pay, LSP)
+        blueprint = self._catalogued(drawn)
         if self.role == "client":
             path = [n.path for n in self.tree.path_to(self.hero) if n.kind is not NodeKind.STATIC]
             text = b.version_text(tuple(versions[p] for p in path))
@@ -181,6 +190,16 @@ class World:
         )
         self._offers[key] = offer
         return offer
+
+    def _unlike(self, leaf: LeafContents) -> LeafContents:
+        """The same leaf with a channel that is larger if it is the hero's, and tiny if it is not."""
+        channels = tuple(
+            replace(one, to_client=3 * CAPACITY + one.to_client)
+            if one.client == self.hero
+            else replace(one, to_client=1, to_lsp=0)
+            for one in leaf.channels
+        )
+        return replace(leaf, channels=channels)
 
     def offers(self) -> tuple[Offer, ...]:
         """Every version that was offered so far."""
