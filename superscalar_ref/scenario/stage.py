@@ -22,7 +22,7 @@ from superscalar_ref.parties.tower import Purse, Tower
 from superscalar_ref.parties.tower_store import TowerStore
 from superscalar_ref.parties.watch import CHILD, txid_bytes
 from superscalar_ref.protocol.blueprint import FUNDING, commitment_name
-from superscalar_ref.protocol.transaction import Kind, Role
+from superscalar_ref.protocol.transaction import Kind, Outpoint, Role
 from superscalar_ref.scenario.reorgs import Cast
 from superscalar_ref.scenario.story import CHAIN, End, Line, Told
 from superscalar_ref.scenario.town import LSP, Plan, payout_script, wallet_key, wallet_script
@@ -248,6 +248,11 @@ class Stage:
         scripts = {payout_script(name), *(p2tr_from_internal(key.x_only) for key in keys)}
         unspent = self.cast.ledger.unspent().values()
         return sum(coin.output.amount for coin in unspent if coin.output.script in scripts)
+
+    def unspent(self, point: Outpoint) -> bool:
+        """Whether an output of the factory is on chain and not spent."""
+        realised = self.cast.factory.lsp.factory.realised[point.transaction]
+        return OutPoint(txid_bytes(realised.txid), realised.places[point.index]) in self.cast.ledger.unspent()
 
     def finish(self, **promised: int) -> Told:
         """The story, with what each of these parties is to have (sat)."""

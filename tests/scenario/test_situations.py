@@ -16,8 +16,9 @@ from superscalar_ref.chain.kernel import KernelLedger
 from superscalar_ref.cli import main
 from superscalar_ref.errors import InputError, Refused
 from superscalar_ref.scenario.by_lightning import CLAIM, REFUND, SwapOutput
+from superscalar_ref.scenario.leaving import node_of_those_who_left
 from superscalar_ref.scenario.payment_world import PAYER
-from superscalar_ref.scenario.situations import LESS, SITUATIONS, node_of_those_who_left
+from superscalar_ref.scenario.situations import LESS, SITUATIONS
 from superscalar_ref.scenario.stage import Stage
 from superscalar_ref.scenario.story import CHAIN, End, Line, Told, mermaid, svg, write_drawings
 from superscalar_ref.scenario.town import LSP
@@ -27,9 +28,14 @@ SVG = "{http://www.w3.org/2000/svg}"
 ROWS = (
     *("§9 cooperative close", "§9 move over Lightning", "§9 swap to chain", "§9 unilateral exit"),
     *("§9 blast radius", "§9 node whose clients all left", "§9 waiting (inverted default)"),
+    "the LSP cannot",
     *("§11 LSP", "§11 client, with a watchtower", "§11 client, no watchtower", "§11 client, absent for ever"),
 )
 ENDS: Mapping[str, Mapping[str, int]] = {
+    "cannot-steal": {"f0c0": 49_871},
+    "cannot-censor": {"f0c0": 49_871},
+    "cannot-prevent-exit": {"f0c0": 49_871},
+    "cannot-refuse-refund": {"f0c0": 250_660},
     "close": {"f0c0": 50_000, "f0c1": 50_000, "f0c2": 50_000, "lsp": 603_615},
     "close-and-fund": {"u1": 50_000, "u0": 50_000},
     "one-does-not-come": {"f0c0": 50_000, "f0c1": 50_000, "f0c2": 50_000, "lsp": 599_226},
