@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from superscalar_ref.machine.bind import bind
+from superscalar_ref.machine.step import BoundMachine
 from superscalar_ref.protocol.blueprint import FUNDING, Channel, LeafContents
+from superscalar_ref.protocol.factory import RULES, Factory
 from superscalar_ref.protocol.transaction import Outpoint, Role
 from superscalar_ref.scenario.leaving import alternates_of, from_kit, spend_together
 from superscalar_ref.scenario.presence import GAIN
@@ -12,6 +15,7 @@ from superscalar_ref.scenario.settings import short_plan
 from superscalar_ref.scenario.stage import Stage
 from superscalar_ref.scenario.story import CHAIN, Told
 from superscalar_ref.scenario.town import LSP
+from superscalar_ref.spec.load import load_machine
 
 
 def steal() -> Told:
@@ -47,6 +51,7 @@ def censor() -> Told:
     stage = Stage(replace(short_plan(1), reserve_every=1))
     (client,) = stage.clients
     lsp, wire = stage.cast.factory.lsp, stage.cast.wire
+    lsp.tables = replace(lsp.tables, factory=_that_takes_anything())
     leaf = lsp.tree.leaf_of(client).path
     worse = Channel(client, stage.plan.balance - GAIN, stage.plan.inbound + GAIN)
     stage.tell(LSP, f"a new version, in which it has {GAIN:,} sat less", client)
@@ -58,6 +63,13 @@ def censor() -> Told:
     from_kit(stage, client)
     stage.until_swept(client)
     return stage.finish(**{client: stage.plan.balance})
+
+
+def _that_takes_anything() -> BoundMachine[Factory]:
+    """The LSP's table without the guards of an update: an honest LSP refuses itself to propose such a version."""
+    table = load_machine("factory")
+    rows = tuple(replace(row, guards=()) if row.event == "begin_update" else row for row in table.transitions)
+    return bind(replace(table, transitions=rows), RULES)
 
 
 def prevent_exit() -> Told:
