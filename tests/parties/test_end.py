@@ -85,6 +85,24 @@ def test_what_was_bought_still_counts_after_an_update_has_cut_the_chain_through(
     assert min(paid_at_the_end(here).values()) >= BALANCE + INBOUND + 20_000 - 200
 
 
+def test_stock_that_was_moved_in_is_bought_only_up_to_the_first_share_however_often() -> None:
+    """The alternates of the funding output know nothing of it: what was bought before counts against them too."""
+    here = OnChain.start(8, PAIR)
+    play = here.play
+    more, less = play.lsp.counted["r.0"], play.lsp.counted["r.1"]
+    moved = {
+        "r.0": replace(more, stocks=(more.stocks[0] + 20_000, *more.stocks[1:])),
+        "r.1": replace(less, stocks=(less.stocks[0] - 20_000, *less.stocks[1:])),
+    }
+    buy(play.update("r", moved), BUYER, 15_000)
+    assert not play.wire.alerts
+    buy(play, BUYER, 10_000)
+    assert any("ALTERNATES_COVER" in alert for alert in play.wire.alerts)
+    buy(play, BUYER, 4_000)
+    assert len(links(play, LSP, BUYER)) == 2
+    assert min(paid_at_the_end(here).values()) >= BALANCE + INBOUND + 19_000 - 200
+
+
 def larger(play: Scene, more: int) -> dict[str, LeafContents]:
     """The leaf with ``more`` sat of the shared stock in the buyer's channel, on its own side."""
     leaf = play.lsp.counted["r"]

@@ -1,4 +1,4 @@
-"""A client as a process of its own that is killed for real, and what its file then holds and does not hold."""
+"""A party as a process of its own that is killed for real, and what its file then holds and does not hold."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Died(Exception):
 
 @dataclass
 class Process:
-    """A client's process."""
+    """A party's process."""
 
     directory: Path
     name: str

@@ -131,39 +131,64 @@ def test_a_death_between_any_two_commits(who: str, home: Path, tmp_path: Path) -
     assert 3 < died == commits - 1
 
 
-def test_a_buyer_s_process_killed_for_real(home: Path, tmp_path: Path) -> None:
-    """SIGKILL right after each second one of its commits in turn; the LSP and the other client live on."""
-    for commits in range(1, 50, 2):
-        directory = again(home, tmp_path / f"{commits}")
-        play = awake(scene(3, shape=PAIR, directory=directory))
-        play.actors["c0"].store.close()
-        process, deaths = Process(directory, "c0", commits), 0
-        tape: list[bytes] = []
+def with_kill(directory: Path, who: str, commits: int) -> tuple[Scene, list[Letter], int]:
+    """The sale with ``who`` in a process killed after its ``commits``-th commit; what it sent; how often it died."""
+    play = awake(scene(3, shape=PAIR, directory=directory))
+    play.actors[who].store.close()
+    process, deaths, tape = Process(directory, who, commits), 0, list[Letter]()
 
-        def deliver(letter: Letter, play: Scene = play, tape: list[bytes] = tape) -> None:
-            nonlocal process, deaths
-            if letter.to != "c0":
+    def ask(sender: str, raw: bytes) -> None:
+        nonlocal process, deaths
+        try:
+            answers = [Letter(who, to, answer) for to, answer in process.receive(sender, raw)]
+        except Died:
+            deaths += 1
+            process.end()
+            process = Process(directory, who)
+            return
+        tape.extend(answers)
+        play.wire.letters.extend(answers)
+
+    play.wire.letters.append(Letter("c0", LSP, request(directory)))
+    for _ in range(12):
+        while play.wire.letters:
+            letter = play.wire.letters.popleft()
+            if letter.to == who:
+                ask(letter.sender, letter.raw)
+            else:
                 play.wire.deliver(letter)
-                return
-            try:
-                answers = process.receive(letter.sender, letter.raw)
-            except Died:
-                deaths += 1
-                process.end()
-                process = Process(process.directory, "c0")
-                return
-            tape.extend(raw for _, raw in answers)
-            play.wire.letters.extend(Letter("c0", to, raw) for to, raw in answers)
+        if who == LSP:
+            ask("retry", b"")
+        else:
+            play.wire.post(LSP, play.lsp.retry())
+        if not play.wire.letters and who == LSP and not stock_of(play, "c0", "c0").links:
+            # The request itself was lost: the client asks again.
+            play.wire.post("c0", play.clients["c0"].buy(5_000, 1_000))
+        if not play.wire.letters:
+            break
+    process.end()
+    for name in list(play.actors):
+        if name == who:
+            play.start(name)
+        else:
+            play.restart(name)
+    return play, tape, deaths
 
-        play.wire.letters.append(Letter("c0", LSP, request(directory)))
-        finish(play, deliver)
-        process.end()
-        here = play.restart("c1"), play.start("c0")
-        assert all(actor.party.stocks for actor in here)
+
+@pytest.mark.parametrize(("who", "every"), [("c0", 2), ("c1", 3), (LSP, 3)])
+def test_a_process_killed_for_real(who: str, every: int, home: Path, tmp_path: Path) -> None:
+    """SIGKILL right after each second, or third, of its commits in turn; the others live on."""
+    for commits in range(1, 50, every):
+        play, tape, deaths = with_kill(again(home, tmp_path / f"{commits}"), who, commits)
+        assert {stock_of(play, name, "c0").status for name in ("c0", "c1", LSP)} == {"chained"}
+        assert stock_of(play, LSP, "c0").links[0].paid
         check_sales(play)
-        assert links(play, "c0", "c0") == LINK
-        nonces = [n for raw in tape if isinstance(a := m.decode(raw, "c0"), m.Nonces) for n in a.nonces.values()]
-        assert len(nonces) == len(set(nonces)) > 0
+        assert links(play, "c0", "c0") == links(play, "c1", "c0") == links(play, LSP, "c0") == LINK
+        said = [(letter.to, m.decode(letter.raw, who)) for letter in tape]
+        told = [
+            (to, nonce) for to, a in said if isinstance(a, m.Nonces | m.AggregateNonces) for nonce in a.nonces.values()
+        ]
+        assert len(told) == len(set(told)) > 0
         for actor in play.actors.values():
             actor.store.close()
         if not deaths:
