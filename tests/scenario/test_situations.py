@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
@@ -14,6 +15,7 @@ import pytest
 from superscalar_ref.chain.interface import TxOut
 from superscalar_ref.chain.kernel import KernelLedger
 from superscalar_ref.cli import main
+from superscalar_ref.commands.scenario import SCENARIOS
 from superscalar_ref.errors import InputError, Refused
 from superscalar_ref.scenario.by_lightning import CLAIM, REFUND, SwapOutput
 from superscalar_ref.scenario.leaving import node_of_those_who_left
@@ -22,6 +24,8 @@ from superscalar_ref.scenario.situations import LESS, SITUATIONS
 from superscalar_ref.scenario.stage import Stage
 from superscalar_ref.scenario.story import CHAIN, End, Line, Told, mermaid, svg, write_drawings
 from superscalar_ref.scenario.town import LSP
+from superscalar_ref.spec.load import identifiers, load_specification
+from superscalar_ref.spec.location import spec_directory
 from tests.scenario.plans import small
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -146,6 +150,14 @@ def test_a_part_of_a_factory_that_closes_together_saves_its_leaves_and_no_table_
 def test_the_node_of_those_who_left_saves_all_that_is_below_it() -> None:
     mined = [line.says for line in node_of_those_who_left().lines if line.to == CHAIN]
     assert not [says for says in mined if "r.0" in says]
+
+
+def test_the_page_names_every_situation_and_nothing_else() -> None:
+    text = (spec_directory() / "chapters" / "cannot.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"scenario\s+([a-z][a-z-]+)", text))
+    assert named - set(SCENARIOS) == set(SITUATIONS)
+    known = {identity for identity, _ in identifiers(load_specification())}
+    assert set(re.findall(r"\b[PVQ]-[A-Z0-9-]+[A-Z0-9]", text)) <= known
 
 
 # -- the stage ---------------------------------------------------------------------------------------------------------
