@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from superscalar_ref.check import ceremony, channels, htlc, leaf, lives, network
+from superscalar_ref.check import ceremony, channels, handover, htlc, leaf, lives, network
 from superscalar_ref.check import tower as towers
 from superscalar_ref.check.arena import Arena, payout
 from superscalar_ref.check.ceremony_loss import loss
@@ -40,7 +40,7 @@ from superscalar_ref.errors import SuperscalarError
 from superscalar_ref.machine.bind import bind
 from superscalar_ref.machine.step import BoundMachine
 from superscalar_ref.machine.types import Rules
-from superscalar_ref.protocol import channel, client, factory, session, watchtower
+from superscalar_ref.protocol import assisted_exit, channel, client, factory, session, watchtower
 from superscalar_ref.protocol import stock as stock_rules
 from superscalar_ref.protocol.blueprint import Blueprint
 from superscalar_ref.protocol.participant import Machines, bind_machines
@@ -58,6 +58,7 @@ SOMETIMES = "-SOMETIMES"
 TOWERS = towers.PROPERTIES
 LIVES, MAIL = lives.PROPERTIES, network.PROPERTIES
 CHANNELS, LEAF, PAYMENTS = channels.PROPERTIES, leaf.PROPERTIES, htlc.PROPERTIES
+EXITS = handover.PROPERTIES
 LEAF_SEARCHES = {"stock": frozenset(LEAF) - set(leaf.BALANCES), "balances": frozenset(leaf.BALANCES)}
 """The two searches of one leaf: sales and updates by their tables, and payments; with what each decides."""
 SEARCHES = {
@@ -67,10 +68,24 @@ SEARCHES = {
     "network": frozenset(MAIL),
     "channels": frozenset(CHANNELS),
     "payments": frozenset(PAYMENTS),
+    "handover": frozenset(EXITS),
     **LEAF_SEARCHES,
 }
 """The searches without a configuration, with what each decides."""
-KNOWN = (*CLIENT, "P-LSP-EXIT", *BOTH, *STATIC, *CEREMONIES, *LIVES, *MAIL, *CHANNELS, *PAYMENTS, *TOWERS, *LEAF)
+KNOWN = (
+    *CLIENT,
+    "P-LSP-EXIT",
+    *BOTH,
+    *STATIC,
+    *CEREMONIES,
+    *LIVES,
+    *MAIL,
+    *CHANNELS,
+    *PAYMENTS,
+    *EXITS,
+    *TOWERS,
+    *LEAF,
+)
 """Every property that is decided here; each has a ``sometimes`` of the same name with ``-SOMETIMES``."""
 
 
@@ -158,6 +173,10 @@ class Design:
     def channel(self) -> BoundMachine[channel.Channel]:
         """The channel's table with its rules. Raises ``SpecError`` as ``bind`` does."""
         return bind(_declared(self.specification.machine("channel"), channel.RULES), channel.RULES)
+
+    def assisted_exit(self) -> BoundMachine[assisted_exit.Exit]:
+        """The assisted exit's table with its rules. Raises ``SpecError`` as ``bind`` does."""
+        return bind(_declared(self.specification.machine("assisted_exit"), assisted_exit.RULES), assisted_exit.RULES)
 
     def watchtower(self) -> BoundMachine[watchtower.Case]:
         """The watchtower's table with its rules. Raises ``SpecError`` as ``bind`` does."""
@@ -318,6 +337,7 @@ _HEROES: dict[str, Callable[[tuple[str, ...]], str]] = {
     "network": network.hero,
     "channels": channels.hero,
     "payments": htlc.hero,
+    "handover": handover.hero,
     "towers": towers.hero,
 }
 """Who loses at the end of a way through each search."""
@@ -343,6 +363,9 @@ def _searched(design: Design, search: str, wanted: set[str], quick: bool, meter:
         parameters, plot = design.specification.parameters, design.plot
         ways = htlc.Ways(plot.htlc_scripts, plot.htlc_expiry, plot.htlc_forward)
         found = htlc.explore(design.channel(), parameters, ways, until, meter)
+    elif search == "handover":
+        properties = EXITS
+        found = handover.explore(design.assisted_exit(), design.plot.exit_order, until, meter)
     elif search == "towers":
         properties = TOWERS
         found = towers.explore(tables.client, design.watchtower(), design.strategy, until, meter)

@@ -233,6 +233,7 @@ _READS: dict[str, frozenset[str]] = {
     "stock": frozenset({"stock", "client"}),
     "balances": frozenset(),
     "payments": frozenset({"channel"}),
+    "handover": frozenset({"assisted_exit"}),
     "network": _SIGNING,
     "channels": frozenset({"channel", "client"}),
 }

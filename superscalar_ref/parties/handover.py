@@ -54,8 +54,8 @@ class Times:
 
     @property
     def to_claim(self) -> int:
-        """From the offer until the client's claim is mined: lock, depth, a look, claim; each side may be slow once."""
-        return self.lsp_absence + self.confirmation + self.depth + self.client_absence + self.confirmation
+        """From the offer until the client's claim is deep: lock, depth, a look, claim; each side may be slow once."""
+        return self.lsp_absence + self.confirmation + self.client_absence + self.confirmation + 2 * self.depth - 1
 
 
 @dataclass(frozen=True)
@@ -413,7 +413,7 @@ class ClientHandover(Handover):
         assert self.exit is not None
         if self.exit.status == "locked":
             self._try(Event.of("claim", self.name, height=height))
-        elif not confirmed and height + self.times.depth + self.times.confirmation > self.exit.refund_height:
+        elif not confirmed and height + 2 * self.times.depth + self.times.confirmation > self.exit.refund_height:
             # Even if the output came now, it would be too late to claim it.
             self._try(Event.of("give_up", self.name))
 

@@ -116,8 +116,8 @@ def pre_signature_valid(exit_: Exit, event: Event) -> bool:
 
 @RULES.guard
 def time_left_to_claim(exit_: Exit, event: Event) -> bool:
-    """Whether a claim that is published now is mined before a refund may be."""
-    return number(event, "height") + exit_.confirmation <= exit_.refund_height
+    """Whether a claim that is published now is mined, and deep, before a refund may be mined."""
+    return number(event, "height") + exit_.confirmation + exit_.depth - 1 <= exit_.refund_height
 
 
 @RULES.guard

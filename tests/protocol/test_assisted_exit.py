@@ -26,7 +26,7 @@ ROWS: list[tuple[str, str, str, dict[str, Any], str, str, list[str]]] = [
     ("offered", "lock_inside", "A", {}, "AXT-1", "inside", ["assisted_exit", "lock_inside"]),
     ("inside", "lock_on_chain", "L", PAYS, "AXT-2", "inside", ["assisted_exit", "lock"]),
     ("inside", "lock_confirmed", "chain", {"depth": 2, "valid": True}, "AXT-3", "locked", []),
-    ("locked", "claim", "A", {"height": 99}, "AXT-4", "locked", ["assisted_exit", "claim"]),
+    ("locked", "claim", "A", {"height": 98}, "AXT-4", "locked", ["assisted_exit", "claim"]),
     ("inside", "claim_seen", "chain", {"depth": 2}, "AXT-5", "claimed", ["factory_key", "take_inside"]),
     ("locked", "claim_seen", "chain", {"depth": 2}, "AXT-5", "claimed", ["factory_key", "take_inside"]),
     ("refunding", "claim_seen", "chain", {"depth": 2}, "AXT-5", "claimed", ["factory_key", "take_inside"]),
@@ -60,7 +60,7 @@ REFUSED: list[tuple[Exit, str, str, str, dict[str, Any], str]] = [
     (BASE, "inside", "lock_on_chain", "L", {**PAYS, "on_chain": 10}, "amounts_agree"),
     (BASE, "inside", "lock_confirmed", "chain", {"depth": 1, "valid": True}, "deep_enough"),
     (BASE, "inside", "lock_confirmed", "chain", {"depth": 2, "valid": False}, "pre_signature_valid"),
-    (BASE, "locked", "claim", "A", {"height": 100}, "time_left_to_claim"),
+    (BASE, "locked", "claim", "A", {"height": 99}, "time_left_to_claim"),
     (BASE, "locked", "claim_seen", "chain", {"depth": 1}, "deep_enough"),
     (OUT, "inside", "refund", "L", {"height": 99}, "height_reached"),
     (OUT, "locked", "refund", "L", {"height": 99}, "height_reached"),
@@ -69,7 +69,7 @@ REFUSED: list[tuple[Exit, str, str, str, dict[str, Any], str]] = [
     (OUT, "refunding", "claim_seen", "chain", {"depth": 1}, "deep_enough"),
     (OUT, "inside", "give_up", "L", {}, "nothing_published"),
     (BASE, "inside", "lock_on_chain", "A", PAYS, "wrong_sender"),
-    (BASE, "locked", "claim", "L", {"height": 99}, "wrong_sender"),
+    (BASE, "locked", "claim", "L", {"height": 98}, "wrong_sender"),
 ]
 
 
@@ -89,7 +89,7 @@ def test_the_lsp_takes_back_only_what_it_has_published(status: str) -> None:
 
 def test_what_goes_out_is_remembered() -> None:
     assert take(replace(BASE, status="inside"), "lock_on_chain", "L", **PAYS).context.published
-    shown = take(replace(BASE, status="locked"), "claim", "A", height=99).context
+    shown = take(replace(BASE, status="locked"), "claim", "A", height=98).context
     assert shown.shown and shown.handed_over
     again = take(shown, "claim", "A", height=500)
     assert (again.transition_id, [action.name for action in again.actions]) == ("AXT-8", ["claim"])
