@@ -124,6 +124,10 @@ def _absence(given: Assumptions, steady: Sequence[Row]) -> Iterator[Figure]:
     yield Figure("failed", failed, "of 1", "factories that are brought on chain", "LAD-8")
     dragged = sum(row.dragged for row in steady) / ended
     yield Figure("dragged", dragged, "of 1", "clients that were there, and are paid on chain all the same", "LAD-8")
+    paid = sum(row.left + row.dragged + (row.missed + row.late) for row in steady) / ended
+    yield Figure(
+        "paid_on_chain", paid, "of 1", "clients that get an output of their own: left, dragged, absent", "LAD-8"
+    )
     cohort = Cohort(given.plan, given.pace, min(given.plan.clients, given.clients // running(given.pace)))
     whole = total(profile(cohort.published([0], WHOLE), given.price))
     path = total(profile(cohort.published([0], PATHS), given.price))

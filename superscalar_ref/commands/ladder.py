@@ -29,7 +29,7 @@ SHOWN = (
     "exit_vbytes",
     "outputs_with",
     "failed",
-    "dragged",
+    "paid_on_chain",
     "locked",
     "returning",
     "fees_per_client",
