@@ -18,7 +18,7 @@ from typing import TypeVar
 from superscalar_ref.check.breadth import Breadth, Found
 from superscalar_ref.check.meter import Meter
 from superscalar_ref.errors import Refused
-from superscalar_ref.machine.step import BoundMachine, Stepped, step
+from superscalar_ref.machine.step import BoundMachine, Stepped, chosen, step
 from superscalar_ref.machine.types import Action, Event
 from superscalar_ref.protocol import channel as rules
 from superscalar_ref.protocol.channel import Channel, view
@@ -91,15 +91,17 @@ def explore(
 ) -> Found:
     """Search everything that two sides can do. ``until``: stop when one of these is broken. ``meter`` counts.
 
-    ``commitments``: client, when the LSP gets none of its own on a new outpoint, and signs the leaf without; late, when
-    the channel opens after an update that made first commitments for it anew.
+    A channel that the table lets open after its leaf was replaced is searched as well.
+    ``commitments``: client, when the LSP gets none of its own on a new outpoint, and signs the leaf without.
     ``amounts``: sat, when each side counts in whole sat what a payment leaves it; early, when a payee counts a payment
     before it is irrevocable.
     """
     search = _Search(channel, client, commitments == "client", amounts == "sat")
     every: list[Found] = []
+    late = _opens_late(channel)
     for paid, updates, cuts in BUDGETS:
-        every.append(search.run(_opened(_start(paid, updates, cuts, amounts == "early"), commitments), until, meter))
+        start = _start(paid, updates, cuts, amounts == "early")
+        every += [search.run(one, until, meter) for one in ((start, _opened_late(start)) if late else (start,))]
         if until & every[-1].broken.keys():
             break
     return Found.of(every)
@@ -122,10 +124,14 @@ def _put(pair: tuple[T, T], place: int, value: T) -> tuple[T, T]:
     return (value, pair[1]) if place == 0 else (pair[0], value)
 
 
-def _opened(start: Pair, commitments: str) -> Pair:
-    """The same, on the second version of the leaf, when it opens ``late``."""
-    if commitments != "late":
-        return start
+def _opens_late(channel: BoundMachine[Channel]) -> bool:
+    """Whether the table lets a side open a channel where another first commitment of the other's stands (CHN-71)."""
+    event = Event.of("take_over", LSP, complete=True, standing=True)
+    return chosen(channel, Channel("opening", LSP, CLIENT, 20, 10), event) is not None
+
+
+def _opened_late(start: Pair) -> Pair:
+    """The same, on the second version of the leaf: nobody revokes the first commitments on the first one."""
     first, second = (replace(side, outpoints=("1",)) for side in start.sides)
     both, here = frozenset({0, 1}), frozenset("1")
     stands = frozenset({(0, start.sides[0].balance_msat)})

@@ -27,7 +27,7 @@ OPTIONS: dict[str, tuple[object, ...]] = {
     "poison": ("after", "with", "before", "stock", "links", "none", *SECRETS),
     "counters": ("grow", "restart"),
     "life": ("fixed", "extended"),
-    "commitments": ("both", "client", "late"),
+    "commitments": ("both", "client"),
     "amounts": ("msat", "sat", "early"),
     "revoked": ("every", "client", "lsp", "newest"),
     "moving": ("every", "newest", "first"),

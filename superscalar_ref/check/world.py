@@ -49,8 +49,7 @@ class Plot:
     life: str = "fixed"
     """extended: an update may sign a later end, on the same output."""
     commitments: str = "both"
-    """client: on a new outpoint the LSP gets no commitment of its own. late: a channel opens after its leaf was
-    replaced."""
+    """client: on a new outpoint the LSP gets no commitment of its own."""
     amounts: str = "msat"
     """sat: each side of a channel counts what its commitments pay, in whole sat. early: a payee counts a payment with
     its preimage."""

@@ -19,7 +19,7 @@ from superscalar_ref.errors import ProtocolError
 from superscalar_ref.parties import channel_messages as c
 from superscalar_ref.parties.actor import Actor, Outbox
 from superscalar_ref.parties.channel_actor import NEVER, Answer, ChannelActor
-from superscalar_ref.parties.channel_leaf import channel_name, open_in_leaf, standing_first
+from superscalar_ref.parties.channel_leaf import begins, channel_name, open_in_leaf
 from superscalar_ref.parties.store import Store
 from superscalar_ref.protocol.blueprint import Channel, LeafContents
 from superscalar_ref.protocol.chain_links import Sale
@@ -75,7 +75,7 @@ class ChannelDesk:
     def open(self, client: str, store: Store | None = None) -> ChannelActor:
         """Open a client's channel in the version that this party counts on, or take it up where ``store`` has it.
 
-        Raises ``InputError`` when this party does not hold its first commitment complete.
+        Raises ``Refused`` when the channel's table does not let it begin (CHN-71).
         """
         self.store = store
         side = self.sides[client] = self._open(client, self._counted(), self.limits(client))
@@ -194,8 +194,7 @@ class ChannelDesk:
         actor, label = self.actor, self._counted()
         if actor.party.life.status not in _AT_REST or label not in actor.factory.blueprints:
             return False
-        first = actor.factory.channel_place(label, client)[1][actor.name]
-        return first in actor.signatures and not standing_first(actor, client, label)
+        return begins(actor, client, label)
 
     def receive(self, sender: str, raw: bytes) -> None:
         """Take a message for a channel; what that gives goes to the party's outbox."""
@@ -463,7 +462,7 @@ class ChannelDesk:
     # -- after silence -------------------------------------------------------------------------------------------------
 
     def connect(self) -> Outbox:
-        """Begin a connection in each channel; a client opens its own before, if it may (R-CHANNEL-OPENED)."""
+        """Begin a connection in each channel; a client opens its own before, if it may (R-CHANNEL-OPENED, CHN-71)."""
         for client in self._unopened() if self.actor.name != self._lsp else ():
             self.open(client, self.store)
         return self._each(lambda side: side.connect())

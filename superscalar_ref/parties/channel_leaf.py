@@ -3,7 +3,7 @@
 Laws of this module:
 
 * Nothing is signed here. Number 0 is the ceremony's, on both sides: a second commitment of that number, under other
-  points, would be one that nobody can ever revoke.
+  points, would be one that nobody can ever revoke. Whether the channel may begin is for its table to say (CHN-71).
 * A side that does not hold its first commitment complete and durable cannot open (D-16). No confirmation is waited for.
 """
 
@@ -12,10 +12,12 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import chain
 
-from superscalar_ref.errors import InputError, ProtocolError
+from superscalar_ref.errors import InputError
+from superscalar_ref.machine.step import BoundMachine, chosen, step
+from superscalar_ref.machine.types import Event
 from superscalar_ref.parties import messages as m
 from superscalar_ref.parties.actor import Actor
-from superscalar_ref.parties.channel_actor import ChannelActor, Saved
+from superscalar_ref.parties.channel_actor import ChannelActor, Saved, channel_machine
 from superscalar_ref.parties.channel_state import (
     ChannelKeys,
     ChannelTerms,
@@ -85,6 +87,19 @@ def standing_first(actor: Actor, client: str, label: str) -> str:
     return ""
 
 
+def begins(actor: Actor, client: str, label: str) -> bool:
+    """Whether the table lets a channel begin now with the first commitments of a version (CHN-71)."""
+    own_name, *_ = first_commitments(actor, client, label)
+    lsp = actor.factory.terms.lsp
+    waiting = Channel("opening", actor.name, lsp if actor.name == client else client, 0, 0)
+    return chosen(channel_machine(), waiting, _take_over_event(actor, client, label, own_name)) is not None
+
+
+def _take_over_event(actor: Actor, client: str, label: str, own_name: str) -> Event:
+    standing = bool(standing_first(actor, client, label))
+    return Event.of("take_over", actor.name, complete=own_name in actor.signatures, standing=standing)
+
+
 def channel_name(actor: Actor, client: str, label: str = "") -> str:
     """The name of a client's channel in its leaf, or of the one that it bought by a sale: the same on both sides.
 
@@ -137,48 +152,33 @@ def open_in_leaf(
     depth: int,
     lsp_reserve_sat: int = 0,
     close_fee_sat: int = 0,
+    machine: BoundMachine[Channel] | None = None,
 ) -> ChannelActor:
     """Take a leaf's channel up from the ceremony's first commitments; from where it stands when ``store`` holds it.
 
     ``label`` is of a version, for its own channel, or of a sale, for the one that it bought (D-8); of which version
-    does not matter when ``store`` holds it. Raises ``InputError`` when this party does not hold its own first
-    commitment complete.
+    does not matter when ``store`` holds it. Raises ``Refused`` when the table does not let it begin (CHN-71).
     """
     place = f"channel/{channel_name(actor, client, label)}"
     label = store.document(f"{place}/label") or label
     terms = leaf_terms(actor, client, label, lsp_reserve_sat, close_fee_sat)
     keys = ChannelKeys(actor.key, actor.identity.channel(client))
     if store.document(f"{place}/state") is None:
-        _take_over(actor, client, label, store, terms, depth)
+        _take_over(actor, client, label, store, terms, depth, machine or channel_machine())
     towers = tuple(actor.party.towers)
-    opened = ChannelActor(terms, keys, store, limits, depth=depth, randomness=actor.randomness, towers=towers)
+    opened = ChannelActor(
+        terms, keys, store, limits, depth=depth, randomness=actor.randomness, towers=towers, machine=machine
+    )
     opened.height = actor.height
     return opened
 
 
-def _take_over(actor: Actor, client: str, label: str, store: Store, terms: ChannelTerms, depth: int) -> None:
-    """Write the first commitments as the channel's number 0, durable at once.
-
-    Raises ``ProtocolError`` (R-CHANNEL-OPENED) when others stand.
-    """
+def _take_over(
+    actor: Actor, client: str, label: str, store: Store, terms: ChannelTerms, depth: int, machine: BoundMachine[Channel]
+) -> None:
+    """Let the table take the first commitments for the channel's number 0, durable at once. Raises ``Refused``."""
     own_name, own, _, theirs = first_commitments(actor, client, label)
-    standing = standing_first(actor, client, label)
-    if standing:
-        detail = f"{actor.name} has signed '{standing}' too, and nobody would ever revoke it"
-        raise ProtocolError("R-CHANNEL-OPENED", "FIRST_COMMITMENT_STANDS", detail)
-    signature = actor.signatures.get(own_name)
-    if signature is None:
-        raise InputError(actor.name, f"does not hold '{own_name}' complete", "CHN-2")
-    own.signed(signature)
-    point = own.state.per_commitment_point
-    purses = (actor.commitment_secrets.get(name, []) for name in (client, f"{client}/sale"))
-    secret = next(
-        (one for one in chain.from_iterable(purses) if SecretKey(bytes.fromhex(one)).public == point),
-        None,
-    )
-    if secret is None:
-        raise InputError(actor.name, f"has no secret for the point of '{own_name}'", "D-14")
-    channel = Channel(
+    waiting = Channel(
         "opening",
         terms.mine.name,
         terms.theirs.name,
@@ -186,21 +186,43 @@ def _take_over(actor: Actor, client: str, label: str, store: Store, terms: Chann
         terms.balance_msat,
         reserve_msat=terms.mine.reserve_msat,
         peer_reserve_msat=terms.theirs.reserve_msat,
-        mine=0,
-        theirs=0,
         outpoints=(terms.outpoint,),
         depth=depth,
     )
+    stepped = step(machine, waiting, _take_over_event(actor, client, label, own_name))
+    place = f"channel/{terms.name}"
+    store.put_document(f"{place}/label", label)
+    for action in stepped.actions:
+        if action.name == "firsts":
+            _keep_firsts(actor, store, terms, (own_name, own), theirs)
+        else:
+            store.put_document(f"{place}/state", m.text_of(Saved(stepped.context, {}, {})))
+    store.commit()
+
+
+def _keep_firsts(
+    actor: Actor, store: Store, terms: ChannelTerms, first: tuple[str, Commitment], theirs: Commitment
+) -> None:
+    """Write what each side's first commitment says, this side's signature and secret, and what it has signed (D-7)."""
+    own_name, own = first
+    signature = actor.signatures[own_name]
+    own.signed(signature)
+    point = own.state.per_commitment_point
+    client = terms.theirs.name if terms.i_opened else terms.mine.name
+    purses = (actor.commitment_secrets.get(name, []) for name in (client, f"{client}/sale"))
+    secret = next(
+        (one for one in chain.from_iterable(purses) if SecretKey(bytes.fromhex(one)).public == point),
+        None,
+    )
+    if secret is None:
+        raise InputError(actor.name, f"has no secret for the point of '{own_name}'", "D-14")
     balance = terms.balance_msat
     said = View(0, balance, terms.capacity_sat * 1000 - balance, ())
     held = OwnCommitment(said, point.hex(), {terms.outpoint: HeldSignature(signature.hex(), ())})
     signed = replace(said, to_holder_msat=said.to_other_msat, to_other_msat=said.to_holder_msat)
     place = f"channel/{terms.name}"
-    store.put_document(f"{place}/label", label)
-    store.put_document(f"{place}/state", m.text_of(Saved(channel, {}, {})))
     store.put_document(f"{place}/mine", m.text_of(held))
     store.put_document(f"{place}/secret/0", m.text_of(secret))
     their_point = theirs.state.per_commitment_point.hex()
     store.put_document(f"{place}/theirs/0", m.text_of(TheirCommitment(signed, their_point, (terms.outpoint,))))
     store.put_record((terms.outpoint, f"commitment {terms.theirs.name} 0", theirs.sighash.hex()))
-    store.commit()

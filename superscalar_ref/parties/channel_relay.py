@@ -2,12 +2,12 @@
 
 Laws of this module:
 
-* Only what is irrevocable is passed on (BOLT 2 'Forwarding HTLCs'), wherever it is found.
-* What finds its channel quiet waits for it, as long as its expiry would be accepted.
+* Only what is irrevocable is passed on (R-FORWARD-FINAL), wherever it is found.
+* What finds its channel quiet waits for it, as long as its expiry would be accepted (R-FORWARD-WAITS).
 * What is to be passed on is durable, with the number that the outgoing HTLC will have, before it is offered: after a
-  crash it is known whether it was.
+  crash it is known whether it was (R-FORWARD-KEPT).
 * The incoming HTLC is claimed as soon as the outgoing one's preimage is known, from a message or from the chain; it
-  is given back only when the outgoing one can never be claimed any more.
+  is given back only when the outgoing one can never be claimed any more (R-FORWARD-BACK).
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ class Relay:
         if out.channel.next_offer < forward.number:
             return _PLACE_LOST
         if _only_quiet(out):
-            return None
+            return self._fault(key.rpartition("/")[0], htlc, route) or None
         if not out.channel.synced:
             return "the outgoing channel is away"
         before = out.outbox

@@ -282,6 +282,18 @@ def awaits_first(channel: Channel, event: Event) -> bool:
 
 
 @RULES.guard
+def first_complete(channel: Channel, event: Event) -> bool:
+    """Whether my first commitment, as the leaf's ceremony has signed it, is complete; the party has looked."""
+    return event["complete"] is True
+
+
+@RULES.guard
+def none_stands(channel: Channel, event: Event) -> bool:
+    """Whether I have signed no first commitment of the peer's on another leaf state; the party has looked (D-7)."""
+    return event["standing"] is False
+
+
+@RULES.guard
 def own_first_durable(channel: Channel, event: Event) -> bool:
     """Whether my own first commitment is complete and durable."""
     return channel.mine != NO_COMMITMENT
@@ -653,6 +665,12 @@ def store_mine(channel: Channel, event: Event) -> Result:
     advanced = _advance(channel, {ACKNOWLEDGED: RETURNED}, {SENT: SIGNED})
     stored = replace(advanced, mine=channel.mine + 1)
     return stored, (Action("persist", "commitment", fields=(("number", stored.mine),)), _SAVE)
+
+
+@RULES.effect
+def take_firsts(channel: Channel, event: Event) -> Result:
+    """Make durable: both first commitments, which the leaf's ceremony has signed."""
+    return replace(channel, mine=0, theirs=0), (Action("persist", "firsts"), _SAVE)
 
 
 @RULES.effect

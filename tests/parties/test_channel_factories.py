@@ -11,7 +11,7 @@ import pytest
 from superscalar_ref.bitcoin.transaction import Transaction
 from superscalar_ref.chain.interface import TxOut
 from superscalar_ref.chain.kernel import KernelLedger
-from superscalar_ref.errors import InputError, ProtocolError
+from superscalar_ref.errors import ProtocolError, Refused
 from superscalar_ref.parties.actor import Actor
 from superscalar_ref.parties.channel_actor import ChannelActor
 from superscalar_ref.parties.channel_leaf import open_in_leaf
@@ -159,7 +159,7 @@ def test_a_side_without_its_first_commitment_cannot_open() -> None:
     client = factory.clients["c0"]
     (own,) = [name for name in client.held if name.startswith("commitment:c0") and name.endswith(":c0")]
     del client.signatures[own]
-    with pytest.raises(InputError, match="does not hold"):
+    with pytest.raises(Refused, match="FIRST_COMPLETE"):
         open_in_leaf(client, "c0", client.counted, Store(), HtlcLimits(1, 1, 500, 1), depth=1)
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from superscalar_ref.errors import ProtocolError
+from superscalar_ref.errors import Refused
 from superscalar_ref.parties import channel_leaf
-from superscalar_ref.parties.channel_actor import ChannelActor
+from superscalar_ref.parties.channel_actor import ChannelActor, channel_machine
 from superscalar_ref.parties.channel_desk import ChannelDesk
 from superscalar_ref.parties.channel_watch import ChannelWatcher
 from superscalar_ref.protocol.htlc_limits import HtlcLimits
 from superscalar_ref.realise.commitment import Role
 from tests.parties.channel_chain import Chain
 from tests.parties.channel_home import DEPTH, Home, acceptable, claims, snapshot
+from tests.parties.channel_scene import without
 from tests.parties.scene import BALANCE, INBOUND, LSP
 
 MORE = 10_000
@@ -63,17 +64,18 @@ def test_what_an_update_gives_beyond_an_old_first_commitment_is_lost_where_the_o
 
 @pytest.mark.parametrize("name", ["ann", LSP])
 def test_a_channel_is_not_opened_where_another_first_commitment_stands(name: str) -> None:
-    """R-CHANNEL-OPENED."""
+    """CHN-71."""
     home = closed()
     home.update(home.leaf())
-    with pytest.raises(ProtocolError, match="FIRST_COMMITMENT_STANDS"):
+    with pytest.raises(Refused, match="NONE_STANDS"):
         home.desks[name].open("ann")
     home.desks["ann"].connect()
     assert not home.desks["ann"].sides, "nor by itself"
 
 
 def test_without_that_rule_a_payment_over_it_is_stolen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(channel_leaf, "standing_first", lambda *_: "")
+    loose = without(channel_machine(), "CHN-71", "none_stands")
+    monkeypatch.setattr(channel_leaf, "channel_machine", lambda: loose)
     home = closed()
     home.update(home.leaf())
     for name in (LSP, "ann"):
@@ -104,6 +106,7 @@ def opened(home: Home) -> Home:
 
 
 def test_a_client_opens_its_channel_when_it_connects_and_then_its_old_first_commitment_is_punished() -> None:
+    """R-CHANNEL-OPENED."""
     home = opened(closed())
     assert [side.channel.status for side in home.sides()] == ["live", "live"] and not home.scene.wire.alerts
     copy = snapshot(home.scene.lsp.store)

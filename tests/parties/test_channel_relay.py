@@ -166,6 +166,7 @@ def test_a_split_payment_ends_alike_in_all_its_parts_when_one_channel_goes_on_ch
 
 
 def test_the_lsp_dies_at_any_moment_of_a_payment() -> None:
+    """R-FORWARD-KEPT."""
     for moment in range(40):
         net = Net.start(one="A", two="B")
         net.route(1, "two")
@@ -195,7 +196,7 @@ def test_the_lsp_dies_at_any_moment_of_a_payment() -> None:
 
 @pytest.mark.parametrize("letters", [2, 3, 4])
 def test_a_payment_that_is_not_irrevocable_is_not_passed_on_from_the_chain_either(letters: int) -> None:
-    """The LSP's own commitment has it and confirms, the payer's has it not: a reorg may bring the payer's (BOLT 2)."""
+    """R-FORWARD-FINAL: the LSP's own commitment has it and confirms, the payer's has it not; a reorg may bring that."""
     net = Net.start(one="A", two="B")
     net.route(1, "two", expiry=200)
     pair = net.pairs["one"]
@@ -227,15 +228,19 @@ def test_a_payment_whose_number_another_one_has_got_is_given_back() -> None:
     assert len(net.pairs["jit"].a.channel.htlcs) == 1, "the other one waits for its payee"
 
 
+@pytest.mark.parametrize("died", [False, True], ids=["waits", "died-before-it-offered"])
 @pytest.mark.parametrize("wakes", [True, False])
-def test_a_payment_waits_for_a_quiet_channel_as_long_as_its_expiry_would_be_accepted(wakes: bool) -> None:
+def test_a_payment_waits_for_a_quiet_channel_as_long_as_its_expiry_would_be_accepted(wakes: bool, died: bool) -> None:
+    """R-FORWARD-WAITS: also one that was written down before the channel was quiet, and never offered."""
     net = Net.start(one="A", two="B")
     net.route(1, "two")
     net.pairs["two"].a.answer = claims(1)
     pair = net.pairs["two"].say(LSP, lambda side: side.quiesce())
     assert pair.l.channel.status == "quiescent"
+    if died:
+        net.relay._keep("one/0", Forward(net.relay.routes[hashed(1)], 0))
     net.pay("one", 1)
-    assert len(net.pairs["one"].l.channel.htlcs) == 1 and not net.relay.forwards
+    assert len(net.pairs["one"].l.channel.htlcs) == 1 and bool(net.relay.forwards) is died
     if wakes:
         pair.say(LSP, lambda side: side.resume())
         net.run()
@@ -270,7 +275,7 @@ def _deliver_some(net: Net, most: int) -> bool:
 @pytest.mark.parametrize("claimed", [True, False])
 @pytest.mark.parametrize("closer", ["A", "B", "L/one", "L/two"])
 def test_a_payment_in_flight_ends_alike_in_both_channels_when_either_goes_on_chain(closer: str, claimed: bool) -> None:
-    """The payee is silent until both channels are on chain: the LSP learns the preimage there, and claims with it."""
+    """R-FORWARD-BACK: the payee is silent until both are on chain: the LSP learns the preimage there, and claims."""
     net = Net.start(one="A", two="B")
     net.route(1, "two")
     payee = net.pairs["two"].a

@@ -10,13 +10,15 @@ import pytest
 from superscalar_ref.errors import SuperscalarError
 from superscalar_ref.machine.step import BoundMachine, Stepped, step
 from superscalar_ref.machine.types import Event
-from superscalar_ref.parties import channel_actor
+from superscalar_ref.parties import channel_actor, channel_leaf
 from superscalar_ref.parties import channel_messages as c
-from superscalar_ref.parties.channel_actor import channel_machine
+from superscalar_ref.parties.channel_actor import Saved, channel_machine
+from superscalar_ref.parties.channel_leaf import open_in_leaf
 from superscalar_ref.parties.store import Store
 from superscalar_ref.parties.tower import Tower
 from superscalar_ref.parties.tower_store import TowerStore
 from superscalar_ref.protocol.channel import Channel, View, view
+from superscalar_ref.protocol.htlc_limits import HtlcLimits
 from tests.parties.channel_scene import (
     CAPACITY_SAT,
     CLIENT,
@@ -29,6 +31,7 @@ from tests.parties.channel_scene import (
     preimage,
     without,
 )
+from tests.parties.scene import Scene, scene
 
 MACHINE = channel_machine()
 NEW = "22" * 32 + ":1"
@@ -599,7 +602,30 @@ def watched_over(machine: BoundMachine[Channel]) -> None:
     demand(pair.a.channel.guarded == pair.a.channel.revoked, "everything that was revoked is kept")
 
 
+@cache
+def ceremony() -> Scene:
+    """A factory whose leaves are signed; nobody has opened a channel."""
+    return scene(2).ceremony()
+
+
+def begun_in_a_leaf(machine: BoundMachine[Channel]) -> None:
+    """A client takes its channel over from the ceremony, dies, and starts again from its store."""
+    client = ceremony().clients["c0"]
+    store = Store()
+    for _ in range(2):
+        limits = HtlcLimits(1, 1, 500, 1)
+        side = open_in_leaf(client, "c0", client.counted, store, limits, depth=1, machine=machine)
+        demand((side.channel.mine, side.channel.theirs) == (0, 0), "both first commitments are known")
+        side.own_transaction(side.terms.outpoint)
+        demand(
+            side.own_secret(0).public == side.own_commitment(side.terms.outpoint).state.per_commitment_point, "secret"
+        )
+        demand(side.their_commitment(0) is not None, "what was signed is known")
+        demand(side._document(Saved, "state") is not None, "where it stands is durable")
+
+
 LIVES: tuple[Life, ...] = (
+    begun_in_a_leaf,
     opened_without_a_loss,
     opening,
     taken_up_again,
@@ -644,6 +670,7 @@ def rows_of(life: Life) -> frozenset[str]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(channel_actor, "step", watched)
+        patch.setattr(channel_leaf, "step", watched)
         life(MACHINE)
     return frozenset(taken)
 

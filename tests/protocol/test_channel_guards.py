@@ -65,6 +65,7 @@ GOOD: dict[str, tuple[Channel, Event]] = {
     "CHN-4": (replace(OPENING, mine=0, theirs=0, synced=False), of_peer("reestablish", **FIRST_AGAIN)),
     "CHN-5": (replace(OPENING, synced=False), of_peer("reestablish", **{**FIRST_AGAIN, "next_commitment": 0})),
     "CHN-6": (OPENING, of_self("disconnected")),
+    "CHN-71": (replace(OPENING, synced=False), of_self("take_over", complete=True, standing=False)),
     "CHN-7": (LIVE, of_self("offer", **OFFER)),
     "CHN-8": (LIVE, of_peer("add", **OFFER)),
     "CHN-9": (PAID, of_self("settle", number=0, valid=True)),
@@ -165,6 +166,10 @@ def sends(after: After, name: str) -> bool:
     return any(action.kind == "send" and action.name == name for action in after.actions)
 
 
+def acts(after: After, name: str) -> bool:
+    return any(action.name == name for action in after.actions)
+
+
 def persists(after: After) -> bool:
     return any(action.kind == "persist" for action in after.actions)
 
@@ -226,12 +231,24 @@ SPOILT: dict[str, Spoil] = {
         lambda c, e, a: a.context.status == "halted" and int(str(e["next_commitment"])) < c.theirs,
     ),
     "first_not_signed": Spoil(
-        "the peer holds two first commitments", changed(theirs=0), lambda c, e, a: a.context.theirs > 0
+        "the peer holds two first commitments",
+        changed(theirs=0),
+        lambda c, e, a: a.context.theirs > 0 or (c.theirs == 0 and acts(a, "firsts")),
     ),
     "awaits_first": Spoil(
         "a second commitment is stored, and the first never revoked",
         changed(mine=0),
-        lambda c, e, a: a.context.mine > 0,
+        lambda c, e, a: a.context.mine > 0 or (c.mine == 0 and acts(a, "firsts")),
+    ),
+    "first_complete": Spoil(
+        "the channel counts on a commitment that cannot be published",
+        told(complete=False),
+        lambda c, e, a: a.context.mine == 0 and e["complete"] is False,
+    ),
+    "none_stands": Spoil(
+        "a first commitment on another leaf, which nobody revokes, pays as if nothing had been paid since",
+        told(standing=True),
+        lambda c, e, a: acts(a, "firsts") and e["standing"] is True,
     ),
     "own_first_durable": Spoil(
         "the channel counts, or is closed alone, without a commitment to publish",
