@@ -60,7 +60,7 @@ TESTS: Mapping[str, tuple[str, ...]] = {
     ),
     BACKUP: ("parties/test_kit_age.py", "parties/test_kit.py"),
     FEES: ("parties/test_fees.py", "parties/test_tower.py", "verify/test_fees.py", "protocol/test_fees.py"),
-    DEADLINES: ("protocol/test_deadline.py", "parties/test_end.py"),
+    DEADLINES: ("protocol/test_deadline.py", "parties/test_lookout.py", "parties/test_end.py"),
 }
 """Under ``tests/``: what looks at each table, the cheapest first; a file that does not exist is left out."""
 _OF_A_MACHINE = dict.fromkeys(("by", "swap"), ("spec/test_every_table.py",))

@@ -235,7 +235,7 @@ def _of_deadlines(editor: _Editor) -> Iterator[Fault]:
         for kind, says, end in (("later", "comes a block later", " + 1"), ("earlier", "comes a block earlier", " - 1")):
             text = editor.key(("deadlines", index, "height"), json.dumps(f"{row['height']}{end}"))
             yield Fault(f"{name}:{kind}", DEADLINES, f"{name} {says}", file, text)
-        for term in re.findall(r" - (\w+)", row["height"]):
+        for term in re.findall(r" - (\w+)(?= - |$)", row["height"]):
             text = editor.key(("deadlines", index, "height"), json.dumps(row["height"].replace(f" - {term}", "", 1)))
             yield Fault(f"{name}:term:{term}", DEADLINES, f"{name} does not count '{term}'", file, text)
         for lemma in row["lemmas"]:

@@ -135,14 +135,14 @@ def load_strategy(directory: Path | None = None) -> Strategy:
 
 
 def _rule(document: Document, index: int, row: Mapping[str, Any]) -> Rule:
-    place = document.place("rules", index)
     allowed: dict[str, tuple[str, ...]] = {"when": WHEN, "choose": CHOOSE, "kind": tuple(kind.value for kind in Kind)}
     for key, words in allowed.items():
         if row[key] not in words:
             at = document.place("rules", index, key)
             raise SpecError(str(at), f"'{key}' is {row[key]!r:.40}; it may be {', '.join(words)}", "strategy")
     if not isinstance(row["for"], list) or not row["for"] or any(role not in ROLES for role in row["for"]):
-        raise SpecError(str(place), f"'for' is a list of {' and '.join(ROLES)}", "strategy")
+        at = document.place("rules", index, "for")
+        raise SpecError(str(at), f"'for' is a list of {' and '.join(ROLES)}", "strategy")
     return Rule(
         str(row["id"]),
         tuple(row["for"]),

@@ -29,6 +29,7 @@ def test_sequences_without_a_lock_and_in_seconds() -> None:
 
 def test_heights() -> None:
     assert locks.height_lock_time(499_999_999) == 499_999_999
+    assert locks.height_lock_time(0) == 0, "none"
     for height in (-1, 500_000_000):
         with pytest.raises(InputError, match="not a height"):
             locks.height_lock_time(height)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from superscalar_ref.bitcoin import script, taproot
+from superscalar_ref.bitcoin import script, taproot, weight
 from superscalar_ref.bitcoin.address import Network, address_of, script_of
 from superscalar_ref.errors import InputError
 
@@ -118,3 +118,31 @@ def test_addresses_of_other_networks_and_scripts() -> None:
         script_of(address, Network.MAIN)
     with pytest.raises(InputError, match="witness version"):
         address_of(b"\x00\x14" + bytes(20))
+
+
+def test_the_least_and_the_largest_witness_program_have_an_address_and_nothing_beyond_has() -> None:
+    """BIP-141: a version of 1 to 16 here, and a program of 2 to 40 bytes whose length stands before it."""
+    for good in (b"\x51\x02" + bytes(2), b"\x60\x28" + bytes(40)):
+        assert script_of(address_of(good)) == good
+    for bad in (
+        b"\x51\x01" + bytes(1),
+        b"\x51\x29" + bytes(41),
+        b"\x50\x02" + bytes(2),
+        b"\x61\x02" + bytes(2),
+        b"\x51\x03" + bytes(2),
+    ):
+        with pytest.raises(InputError, match="witness version"):
+            address_of(bad)
+
+
+def test_a_whole_group_of_padding_is_too_much() -> None:
+    """30 bytes fill their groups; one more group of zeros, with a checksum that fits."""
+    with pytest.raises(InputError, match="padding"):
+        script_of("bc1pqqqsyqcyq5rqwzqfpg9scrgwpugpzysnzs23v9ccrydpk8qaq6ypnuk", Network.MAIN)
+
+
+def test_the_weight_of_a_script_path_counts_what_its_control_block_holds() -> None:
+    tree = taproot.ScriptTree((b"\x51", b"\x52", b"\x53"))
+    key = b"\x02" * 32
+    for index, depth in enumerate((2, 2, 1)):
+        assert weight.script_path(tree.scripts[index], depth) == (64, 1, len(tree.control_block(key, index)))

@@ -155,6 +155,9 @@ def test_dust() -> None:
     assert transaction.dust_limit_sat(P2TR) == 330
     assert transaction.dust_limit_sat(b"\x00\x14" + bytes(20)) == 294
     assert transaction.dust_limit_sat(b"\x76\xa9\x14" + bytes(20) + b"\x88\xac") == 546
+    assert transaction.dust_limit_sat(b"\x60\x28" + bytes(40)) == 354, "the last version and the largest program"
+    assert transaction.dust_limit_sat(b"\x51\x29" + bytes(41)) == 600, "a program is at most 40 bytes"
+    assert transaction.dust_limit_sat(b"\x61\x02" + bytes(2)) == 483, "no version"
     transaction.check_no_dust(build(3, [INPUT], [TxOutput(330, P2TR), TxOutput(240, script.P2A)]))
     with pytest.raises(InputError, match="output 1: 239 sat"):
         transaction.check_no_dust(build(3, [INPUT], [TxOutput(330, P2TR), TxOutput(239, script.P2A)]))

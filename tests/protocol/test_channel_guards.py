@@ -527,8 +527,15 @@ def test_whoever_hears_that_the_other_moves_can_name_the_same_outpoint_at_once()
     assert step(MACHINE, resumed, of_self("move", outpoint=NEW)).context.status == "moving"
 
 
-@pytest.mark.parametrize("said_before", ["CHN-34", "CHN-39"])
-def test_what_the_peer_says_again_after_a_reconnection_is_taken_and_changes_nothing(said_before: str) -> None:
+@pytest.mark.parametrize("state", ["live", "closing"])
+def test_a_complete_close_is_taken_from_whoever_finishes_first(state: str) -> None:
+    """Both may sign at once: then the other's complete transaction finds this side waiting for a signature."""
+    done = step(MACHINE, replace(DRAINED, status=state), of_peer("closing_complete", valid=True))
+    assert done.context.status == "agreed"
+
+
+@pytest.mark.parametrize("said_before", ["CHN-34", "CHN-39", "CHN-46"])
+def test_what_the_peer_says_again_is_taken_and_changes_nothing(said_before: str) -> None:
     channel, event = GOOD[said_before]
     done = step(MACHINE, channel, event)
     assert done.context == channel

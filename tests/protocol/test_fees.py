@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,8 @@ def test_a_child_pays_what_its_parent_lacks_and_never_less_than_its_own_size() -
 
 def test_a_reserve_counts_only_what_pays_too_little() -> None:
     assert reserve_needed([Paid(100, 100), Paid(100, 1_000)], 50, 10, 330) == 10 * 150 - 100 + 330
+    assert reserve_needed([Paid(100, 1_000), Paid(100, 100)], 50, 10, 330) == 10 * 150 - 100 + 330
+    assert reserve_needed([Paid(100, 100, 240)] * 2, 50, 10, 330) == 2 * (10 * 150 - 100 - 240) + 330
     assert reserve_needed([Paid(100, 100)], 50, 1, 330) == 0
     assert reserve_needed([], 50, 100, 330) == 0
 
@@ -45,5 +48,13 @@ def test_a_faulty_file_is_refused_with_its_place(tmp_path: Path, old: str, new: 
     text = (spec_directory() / "fees.toml").read_text(encoding="utf-8")
     assert old in text
     (tmp_path / "fees.toml").write_text(text.replace(old, new, 1), encoding="utf-8")
-    with pytest.raises(SpecError, match=rf"fees\.toml:\d+: .*({problem})"):
+    line = 1 + text[: text.index(old)].count("\n")
+    with pytest.raises(SpecError, match=rf"fees\.toml:{line}: .*({problem})"):
         load_fee_rules(tmp_path)
+
+
+def test_a_rule_says_what_its_row_says() -> None:
+    text = (spec_directory() / "fees.toml").read_text(encoding="utf-8")
+    for rule, row in zip(load_fee_rules().rules, tomllib.loads(text)["rules"], strict=True):
+        kept = (rule.id, list(rule.roles), rule.pay, rule.says, rule.why)
+        assert kept == tuple(row[key] for key in ("id", "for", "pay", "says", "why"))

@@ -35,6 +35,8 @@ def test_a_shorter_exit_accepts_earlier_expiries_and_a_longer_one_than_the_budge
     assert limits_from(parameters, 9_000, 0).earliest(100) == 100 + 150
     with pytest.raises(InputError, match="R-EXIT-BUDGET"):
         limits_from(parameters, 9_000, parameters.number("exit_budget_blocks") + 1)
+    budget = parameters.number("exit_budget_blocks")
+    assert limits_from(parameters, 9_000, budget) == limits_from(parameters, 9_000)
 
 
 def test_a_payee_that_begins_in_time_claims_before_the_expiry() -> None:

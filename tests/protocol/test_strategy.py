@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from superscalar_ref.errors import SpecError
-from superscalar_ref.protocol.strategy import Strategy, View, decide, load_strategy
+from superscalar_ref.protocol.strategy import Strategy, View, decide, load_strategy, may_enter
 from superscalar_ref.protocol.transaction import Kind, Outpoint, Output, Role, Spend, Template
 
 ROOT = Outpoint("funding", 0)
@@ -63,6 +64,28 @@ def test_it_waits_for_the_newest_state_rather_than_publish_an_older_one(strategy
 
 def test_it_never_publishes_an_older_state_because_it_cannot_pay_for_the_newest(strategy: Strategy) -> None:
     assert decide(strategy, view({KICK: 4}, 8, affordable=frozenset({"old"}))) == ()
+    close = dict(HELD, old=template("old", Kind.STATE, KICK, 1))
+    assert decide(strategy, view({KICK: 4}, 8, held=close, affordable=frozenset({"old"}))) == (), "a block between them"
+
+
+def test_what_is_not_ready_or_not_paid_for_keeps_nothing_else_of_its_kind_back(strategy: Strategy) -> None:
+    places = {name: Outpoint(name, 0) for name in ("first", "second", "third")}
+    held = {name: template(name, Kind.KICKOFF, place) for name, place in places.items()}
+    confirmed = {places["second"]: 5, places["third"]: 5}
+    assert decide(strategy, view(confirmed, 6, held=held)) == ("second", "third")
+    assert decide(strategy, view(confirmed, 6, held=held, affordable=frozenset({"third"}))) == ("third",)
+
+
+def test_one_outpoint_is_spent_once_whatever_else_is_published_between(strategy: Strategy) -> None:
+    place = Outpoint("old", 0)
+    held = dict(CHAIN, poison=template("poison", Kind.POISON, place), end=template("end", Kind.ALTERNATE, place))
+    assert decide(strategy, view({place: 5, STOCK: 5}, 30, held=held)) == ("poison", "link")
+
+
+def test_a_block_may_hold_what_has_no_lock_together_with_its_parent() -> None:
+    assert may_enter(template("child", Kind.KICKOFF, KICK), {KICK: 5}, 5)
+    assert not may_enter(template("child", Kind.KICKOFF, KICK, 1), {KICK: 5}, 5)
+    assert not may_enter(template("child", Kind.KICKOFF, KICK), {}, 5)
 
 
 def test_it_goes_down_once_begun_and_publishes_nothing_twice(strategy: Strategy) -> None:
@@ -163,6 +186,7 @@ def test_who_did_not_begin_goes_on_and_sweeps_before_its_own_deadline(strategy: 
     [
         ('kind = "sweep"', 'kind = "broom"', "'kind' is 'broom'"),
         ('for = ["client", "lsp"]', 'for = ["miner"]', "'for' is a list"),
+        ('for = ["client", "lsp"]', "for = []", "'for' is a list"),
         ('when = "final"', 'whenever = "final"', "whenever"),
         ('id = "STR-2"', 'id = "STR-1"', "STR-1 is there twice"),
     ],
@@ -172,4 +196,12 @@ def test_a_faulty_file_is_refused_with_its_line(tmp_path: Path, old: str, new: s
     (tmp_path / "strategy.toml").write_text(text.replace(old, new, 1), encoding="utf-8")
     with pytest.raises(SpecError, match=problem) as caught:
         load_strategy(tmp_path)
-    assert "strategy.toml:" in caught.value.place
+    line = 1 + text[: text.index(old)].count("\n")
+    assert caught.value.place.endswith(f"strategy.toml:{line}")
+
+
+def test_a_rule_says_what_its_row_says(strategy: Strategy) -> None:
+    text = (Path(__file__).parents[2] / "spec" / "strategy.toml").read_text(encoding="utf-8")
+    for rule, row in zip(strategy.rules, tomllib.loads(text)["rules"], strict=True):
+        kept = (rule.id, list(rule.roles), rule.kind, rule.when, rule.choose, rule.says, rule.why)
+        assert kept == tuple(row[key] for key in ("id", "for", "kind", "when", "choose", "says", "why"))

@@ -15,11 +15,13 @@ from bitcoin.core.script import OP_1, CScript, CScriptWitness
 from hypothesis import given
 from hypothesis import strategies as st
 
+from superscalar_ref.bitcoin import script
 from superscalar_ref.protocol.weight import (
     TRUC_MAX_VBYTES,
     compact_size_bytes,
     key_path_vbytes,
     key_path_weight,
+    lock_push_bytes,
     most_outputs,
 )
 
@@ -65,3 +67,11 @@ def test_most_outputs_across_the_wider_count(limit: int) -> None:
 @pytest.mark.parametrize(("number", "size"), [(0, 1), (252, 1), (253, 3), (65_535, 3), (65_536, 5)])
 def test_compact_size(number: int, size: int) -> None:
     assert compact_size_bytes(number) == size
+
+
+@pytest.mark.parametrize(
+    ("lock", "size"), [(1, 1), (16, 1), (17, 2), (127, 2), (128, 3), (32_767, 3), (32_768, 4), (500_000, 4)]
+)
+def test_a_lock_is_pushed_in_the_fewest_bytes(lock: int, size: int) -> None:
+    """BIP-342 asks for it: a number up to 16 is an opcode, another one is its length and its bytes."""
+    assert lock_push_bytes(lock) == size == len(script.cltv_leaf(b"\x02" * 32, lock)) - 35
