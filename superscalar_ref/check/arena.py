@@ -50,6 +50,10 @@ class Arena:
     """The hero is awake when the last block is at ``idle_until``: it comes online to begin, within its notice."""
     asleep_until: int = 0
     """The hero is away, however long that is, while the last block is below this height."""
+    stand_in: frozenset[str] | None = None
+    """What a watchtower broadcasts in the hero's place while the hero is away; None: the hero is there itself."""
+    stand_in_until: int = 0
+    """It is the tower that looks while the last block is below this height."""
     forbidden: frozenset[str] = frozenset()
     """Templates that must never be mined: if one is, the hero has lost everything."""
     owns: frozenset[Role] = frozenset({Role.WALLET})

@@ -216,6 +216,8 @@ class _Solver:
             busy |= board.conflicts[i] | 1 << i
         idle = board.start_coins if height < board.arena.idle_until else 0
         ready = [i for i in board.hero if ripe >> i & 1 and not busy >> i & 1 and not board.takes[i] & idle]
+        if board.arena.stand_in is not None and height < board.arena.stand_in_until:
+            ready = [i for i in ready if board.templates[i].name in board.arena.stand_in]
         if self.policy is not None:
             yield self._by_policy(node, height, ready)
             return

@@ -31,6 +31,7 @@ from superscalar_ref.check.situations import (
     held,
     never_back,
     newest_only,
+    one_visit,
     policy,
 )
 from superscalar_ref.check.trace import Hands, Trace, mined
@@ -51,7 +52,7 @@ from superscalar_ref.spec.specification import Specification
 from superscalar_ref.spec.table import Function, Machine
 
 CEREMONIES = ceremony.PROPERTIES
-CLIENT = ("P-EXIT-ALWAYS", "P-EXIT-INSURED", "P-EXIT-BEFORE-END", "P-ABSENT-CLIENT-PAID")
+CLIENT = ("P-EXIT-ALWAYS", "P-EXIT-INSURED", "P-EXIT-BEFORE-END", "P-ABSENT-CLIENT-PAID", "P-DYING-VISIT-SUFFICES")
 BOTH = ("P-NEWEST-WINS", "P-NO-THEFT", "P-STRATEGY-WINS", "P-KIT-COMPLETE", "P-VALUE-CONSERVED")
 STATIC = ("P-BLAST-BOUNDED",)
 SOMETIMES = "-SOMETIMES"
@@ -425,6 +426,7 @@ class _Bench:
             ("P-EXIT-INSURED", client and default, lambda n: self._games(n, self._poor)),
             ("P-EXIT-BEFORE-END", client, lambda n: self._games(n, self._by_the_end)),
             ("P-ABSENT-CLIENT-PAID", client and default, lambda n: self._games(n, self._absent)),
+            ("P-DYING-VISIT-SUFFICES", client and default, lambda n: self._games(n, self._visit)),
             ("P-LSP-EXIT", not client, lambda n: self._games(n, self._plain)),
             ("P-NEWEST-WINS", True, lambda n: self._games(n, self._newest)),
             ("P-NO-THEFT", True, self._no_theft),
@@ -453,6 +455,12 @@ class _Bench:
 
     def _absent(self, scene: Scene) -> list[Arena]:
         return [never_back(game, self.end) for game in self._poor(scene)]
+
+    def _visit(self, scene: Scene) -> list[Arena]:
+        rules = self.design.strategy.rules if self.world.plot.tower == "kept" else ()
+        kinds = frozenset(rule.kind for rule in rules if "tower" in rule.roles)
+        blocks = int(self.world.values["exit_budget_blocks"])
+        return [one_visit(game, kinds, blocks) for game in self._plain(scene)]
 
     def _newest(self, scene: Scene) -> list[Arena]:
         return [newest_only(game) for game in self._plain(scene)]
@@ -486,6 +494,7 @@ class _Bench:
             game.affordable,
             bool(game.coins),
             game.asleep_until,
+            game.stand_in,
             game.forbidden,
             game.owns,
             game.horizon,

@@ -82,6 +82,17 @@ def never_back(game: Arena, end: int) -> Arena:
     return replace(game, asleep_until=end + 1, punctual=False)
 
 
+def one_visit(game: Arena, kinds: frozenset[Kind], blocks: int) -> Arena:
+    """The same game for a hero that comes once, at its deadline; until then a tower publishes what is of ``kinds``.
+
+    The deadline and the end are so many ``blocks`` later: time for all others to play to the end in before it comes.
+    """
+    kept = frozenset(t.name for t in game.templates if t.kind in kinds)
+    later = tuple(replace(t, lock_time=t.lock_time + blocks) if t.lock_time else t for t in game.templates)
+    comes = game.idle_until + blocks
+    return replace(game, templates=later, idle_until=comes, stand_in=kept, stand_in_until=comes, punctual=True)
+
+
 def by_the_end(game: Arena, end: int) -> Arena:
     """The same game, won only when the hero's own side is beyond reach of the end's default in block ``end``."""
     without = frozenset(t.name for t in game.templates if t.kind is Kind.ALTERNATE)

@@ -37,6 +37,7 @@ OPTIONS: dict[str, tuple[object, ...]] = {
     "htlc_forward": ("early", "late"),
     "exit_order": ("money", "key"),
     "alternates_pay": ("whole", "equal", "balance"),
+    "tower": ("kept", "none"),
 }
 """What a variant may say under ``[options]``, beside its patches: the values of each; none: any text."""
 LOSSES = ("theft", "ransom")
@@ -125,6 +126,7 @@ def changed(design: Design, variant: Variant) -> tuple[Design, tuple[str, ...]]:
         htlc_forward=str(options.get("htlc_forward", "early")),
         exit_order=str(options.get("exit_order", "money")),
         alternates_pay=str(options.get("alternates_pay", "whole")),
+        tower=str(options.get("tower", "kept")),
     )
     specification = apply_variant(design.specification, variant)
     before = design.specification.parameters

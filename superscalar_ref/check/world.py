@@ -67,6 +67,8 @@ class Plot:
     """late: who has passed a payment on begins its exit when that has expired."""
     exit_order: str = "money"
     """key: in an assisted exit the client gives its key, and the LSP pays after that."""
+    tower: str = "kept"
+    """none: nobody looks for a client that is away."""
     alternates_pay: str = WHOLE
     """equal: each client the same, in a factory where the hero has most. balance: what each had when they were
     signed."""
