@@ -136,17 +136,27 @@ def follow(parameters: ParameterSet, told: Sequence[str]) -> tuple[Rules | None,
     out. Raises ``SpecError`` as ``explore``.
     """
     most = 0
+    for rules, payment in _believed(parameters):
+        if not told or _begins(payment, rules) != told[0]:
+            continue
+        agreed = _along(_Game(rules), payment, told)
+        if agreed == len(told):
+            return rules, agreed
+        most = max(most, agreed)
+    return None, most
+
+
+def _believed(parameters: ParameterSet) -> Iterator[tuple[Rules, Payment]]:
+    """Every game that somebody may tell of: any expiry, any scripts, any time between the two channels."""
     for world, scripts in product(WORLDS, ("two-stage", "one-stage")):
         rules = _rules(parameters, world, Ways(scripts), "")
         for expiry in range(1, rules.limits.end + 1):
-            for payment in (Payment(CLIENT, expiry, since=-1), Payment(LSP, expiry, height=expiry)):
-                if not told or _begins(payment, rules) != told[0]:
-                    continue
-                agreed = _along(_Game(rules), payment, told)
-                if agreed == len(told):
-                    return rules, agreed
-                most = max(most, agreed)
-    return None, most
+            yield rules, Payment(CLIENT, expiry, since=-1)
+            yield rules, Payment(LSP, expiry, height=expiry)
+        for forward, margin in product(("early", "late"), range(rules.limits.end)):
+            limits = replace(rules.limits, forward_margin_blocks=margin)
+            passed = replace(rules, limits=limits, ways=Ways(scripts, forward=forward))
+            yield passed, _forwarded(passed)
 
 
 def _along(game: _Game, start: Payment, told: Sequence[str]) -> int:

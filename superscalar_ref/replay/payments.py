@@ -36,6 +36,7 @@ from superscalar_ref.realise.htlc import Direction, Htlc
 from superscalar_ref.realise.second_stage import second_stage
 from superscalar_ref.replay.cast import secret, wallet_script
 from superscalar_ref.replay.form import Script
+from superscalar_ref.replay.forwards import CAPACITY, PREIMAGE, Forwarded
 from superscalar_ref.replay.outcome import CORE, MINED, Line, Outcome
 from superscalar_ref.replay.scale import UNIT_SAT, Scale
 from superscalar_ref.replay.stage import ACCEPTED
@@ -43,9 +44,6 @@ from superscalar_ref.signing import musig
 from superscalar_ref.signing.nonces import SeededRandomness
 from superscalar_ref.spec.parameters import ParameterSet
 
-CAPACITY = 3
-"""Units of the channel: one of each side, and the payment's."""
-PREIMAGE = bytes(32)
 _FINAL = 0xFFFFFFFE
 
 
@@ -293,17 +291,15 @@ def play(script: Script, parameters: ParameterSet, blocks: int) -> Outcome:
 
     What goes as no game of payments goes is a disagreement; a payment that is lost off chain cannot be replayed.
     """
-    if script.broken == FORWARDED:
-        return Outcome(cannot="a payment that is passed on goes by two channels: one is played here")
     lines = told(script)
     rules, agreed = follow(parameters, lines)
     if rules is None:
         place = ("off_chain", agreed) if agreed < len(script.off_chain) else ("note",)
         says = lines[min(agreed, len(lines) - 1)]
         return Outcome(problems=[f"line {script.line(*place)}: no game of payments has '{says}' here"])
-    if not any(says.endswith(": the leaf is mined") for says in lines):
+    if not any(says.endswith(" leaf is mined") for says in lines):
         return Outcome(cannot=f"{script.hero} never goes to the chain in this trace")
-    here = _Play(script, rules, blocks)
+    here = Forwarded(lines, rules, blocks) if script.broken == FORWARDED else _Play(script, rules, blocks)
     try:
         return here.run()
     finally:

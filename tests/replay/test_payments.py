@@ -66,6 +66,13 @@ def dropped(place: int) -> Callable[[Trace], None]:
         ("V-HTLC-ONE-STAGE", dropped(2), "no game of payments has 'block 7: A's commitment"),
         ("V-HTLC-FINAL-DELTA", swapped("Block 8", "Block 10"), "no game of payments has 'block 10: L takes"),
         ("V-HTLC-DYING", swapped("Block 21", "Block 20"), "no game of payments has 'block 20: the alternate"),
+        ("V-HTLC-FORWARD-LATE", swapped("Block 26", "Block 25"), "no game of payments has 'block 25: the payer takes"),
+        (
+            "V-HTLC-FORWARD-LATE",
+            swapped("came with 25", "came with 26"),
+            "no game of payments has 'block 26: the",
+        ),
+        ("V-HTLC-FORWARD-SHORT", swapped("block 7", "block 6"), "no game of payments has 'block 6: L looks"),
         ("V-HTLC-DYING", swapped("the end is 20", "the end is 19"), "no game of payments has 'L offers"),
     ],
 )
@@ -90,11 +97,23 @@ def test_a_payment_that_is_lost_off_chain_has_nothing_to_play(tmp_path: Path) ->
     assert "never goes to the chain" in outcome.cannot
 
 
-def test_a_payment_that_was_passed_on_is_of_two_channels(tmp_path: Path) -> None:
-    for identity in ("V-HTLC-FORWARD-LATE", "V-HTLC-FORWARD-SHORT"):
-        outcome = played(tmp_path / "trace.json", trace_of(identity))
-        assert outcome.exit_code == CANNOT, outcome.problems
-        assert "two channels" in outcome.cannot
+@pytest.mark.parametrize("blocks", [1, 3])
+@pytest.mark.parametrize("identity", ["V-HTLC-FORWARD-LATE", "V-HTLC-FORWARD-SHORT"])
+def test_a_payment_that_was_passed_on_is_lost_in_the_channel_that_it_came_in_by(
+    identity: str, blocks: int, tmp_path: Path
+) -> None:
+    """Two channels on one chain: the payee has it, the payer takes it back, and the LSP's own ways are void."""
+    outcome = played(tmp_path / "trace.json", trace_of(identity), blocks)
+    assert outcome.exit_code == AGREES, outcome.problems
+    mined = [line.name for line in outcome.lines if line.says == MINED]
+    assert sorted(mined) == sorted([*["kickoff", "leaf", "commitment"] * 2, "claim", "timeout"])
+    assert mined[-1] == "timeout" and outcome.owned == {"payee": UNIT_SAT, "payer": UNIT_SAT}
+    assert [(line.name, line.said.split(",")[0]) for line in outcome.lines[-2:]] == [
+        ("timeout", "bad-txns-inputs-missingorspent"),
+        ("claim", "bad-txns-inputs-missingorspent"),
+    ]
+    early = [line for line in outcome.lines if line.says == "one block before its lock:"]
+    assert early and all(line.said.startswith("bad-txns-nonfinal") for line in early)
 
 
 def test_other_words_are_no_payments(tmp_path: Path) -> None:
