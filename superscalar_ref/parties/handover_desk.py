@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from superscalar_ref.errors import ProtocolError
 from superscalar_ref.parties import handover_messages as h
 from superscalar_ref.parties.actor import Outbox
+from superscalar_ref.parties.channel_actor import ChannelActor
 from superscalar_ref.parties.channel_desk import ChannelDesk
 from superscalar_ref.parties.handover import ClientHandover, Handover
+from superscalar_ref.protocol.blueprint import Channel, LeafContents
 
 
 class HandoverDesk(ChannelDesk):
@@ -19,6 +23,31 @@ class HandoverDesk(ChannelDesk):
         super().__init__(*args, **options)
         self.exits: dict[str, Handover] = {}
         """Client → this party's part of its assisted exit."""
+
+    def departed(self, client: str) -> bool:
+        """Whether a client has left, and all that was in its channel is the LSP's."""
+        exit_, side = self.exits.get(client), self.sides.get(client)
+        return exit_ is not None and exit_.status == "claimed" and side is not None and not side.channel.htlcs
+
+    def _each_of(self) -> Iterator[tuple[str, str, ChannelActor]]:
+        # The channel of a client that has left goes nowhere any more: the LSP holds both of its keys.
+        return (one for one in super()._each_of() if not self.departed(one[0]))
+
+    def carried(self, contents: Mapping[str, LeafContents], clients: frozenset[str]) -> frozenset[str]:
+        """As ``ChannelDesk.carried``; the channel of a client that has left is carried nowhere."""
+        return super().carried(contents, frozenset(client for client in clients if not self.departed(client)))
+
+    def settled(self, contents: Mapping[str, LeafContents]) -> dict[str, LeafContents]:
+        """As ``ChannelDesk.settled``; what is in the channel of a client that has left is the LSP's."""
+        return {
+            path: replace(leaf, channels=tuple(map(self._emptied, leaf.channels)))
+            for path, leaf in super().settled(contents).items()
+        }
+
+    def _emptied(self, channel: Channel) -> Channel:
+        if not self.departed(channel.client):
+            return channel
+        return replace(channel, to_client=0, to_lsp=channel.to_client + channel.to_lsp)
 
     def attach(self, client: str, exit_: Handover) -> None:
         """Run a client's assisted exit over its channel."""

@@ -18,9 +18,10 @@ from superscalar_ref.chain.kernel import KernelLedger
 from superscalar_ref.parties import messages as m
 from superscalar_ref.parties.actor import Actor, Identity, Outbox
 from superscalar_ref.parties.channel_actor import ChannelActor
-from superscalar_ref.parties.channel_watch import ChannelWatcher
+from superscalar_ref.parties.channel_watch import COMMITMENT, ChannelWatcher
 from superscalar_ref.parties.client import ClientActor
-from superscalar_ref.parties.handover import ClientHandover, Handover, LspHandover, Times
+from superscalar_ref.parties.departed import DepartedSigner
+from superscalar_ref.parties.handover import OVER, ClientHandover, Handover, LspHandover, Times
 from superscalar_ref.parties.handover_desk import HandoverDesk
 from superscalar_ref.parties.lsp import LspActor, Offer, Wallet
 from superscalar_ref.parties.store import MEMORY, Store
@@ -28,6 +29,7 @@ from superscalar_ref.parties.watch import Watcher, txid_bytes
 from superscalar_ref.parties.wire import Wire
 from superscalar_ref.protocol.htlc_limits import HtlcLimits
 from superscalar_ref.scenario.settings import short_plan
+from superscalar_ref.scenario.story import CHAIN, Line
 from superscalar_ref.scenario.town import LSP, Plan, payout_script, seed, sign_town, wallet_key, wallet_script
 
 LEAVER = "f0c0"
@@ -76,9 +78,12 @@ class ExitWorld:
         self.cast = Cast()
         self.wire = Wire(self.cast.actors)
         self.stopped: set[str] = set()
+        self.stand_ins: dict[str, DepartedSigner] = {}
+        self._names: dict[str, str] = {}
+        """Txid → what the story calls it."""
         self.paths: dict[str, list[tuple[str, Transaction]]] = {}
         """Who brings the leaver's leaf on chain, and with what."""
-        self.story: list[tuple[int, str]] = []
+        self.story: list[Line] = []
         self._published: list[tuple[str, Transaction]] = []
         for name in stores:
             self.take_up(name)
@@ -159,6 +164,44 @@ class ExitWorld:
     def stop(self, name: str) -> None:
         """A party does nothing any more; what is on its way to it is lost."""
         self.stopped.add(name)
+        self.tell("does nothing any more", name)
+
+    def wake(self, name: str) -> None:
+        """A party that had stopped goes on."""
+        self.stopped.discard(name)
+        self.tell("is back", name)
+        self.connect(LEAVER if name == LSP else name)
+
+    def depart(self) -> DepartedSigner:
+        """From here on the LSP plays the leaver's part in ceremonies, with the key that it has learned."""
+        exit_, lsp = self.exit_of(LSP), self.lsp
+        assert isinstance(exit_, LspHandover)
+        key = exit_.factory_key()
+        assert key is not None, "the exit is over"
+        stand_in = DepartedSigner(LEAVER, lsp, key)
+        self.stand_ins[LEAVER] = stand_in
+        self.stopped.add(LEAVER)
+        self.tell(f"has {LEAVER}'s factory key, and signs for it from here on", LSP)
+        return stand_in
+
+    @property
+    def lsp(self) -> LspActor:
+        """The LSP."""
+        actor = self.cast.actors[LSP]
+        assert isinstance(actor, LspActor)
+        return actor
+
+    def close(self) -> Transaction:
+        """One transaction from the funding output to everybody, signed by all, or by the LSP for who has left."""
+        for name in (LSP, *self.clients):
+            if name not in self.stopped:
+                self.post(name, self.cast.desks[name].rest())
+        self.run()
+        self.post(LSP, self.lsp.close())
+        self.run()
+        _, made = self._published[-1]
+        self.tell("one transaction closes the factory; all have signed it", LSP, CHAIN)
+        return made
 
     # -- what they do --------------------------------------------------------------------------------------------------
 
@@ -174,13 +217,13 @@ class ExitWorld:
         """Clients, or those named, begin a connection; then everything arrives."""
         for name in names or self.clients:
             if name not in self.stopped:
-                self._post(name, self.cast.desks[name].connect())
+                self.post(name, self.cast.desks[name].connect())
         return self.run()
 
     def ask(self) -> None:
         """The leaver asks for its exit; nothing is delivered yet."""
-        self._tell(f"{LEAVER} asks to be paid on chain for what it has in its channel")
-        self._post(LEAVER, self.cast.desks[LEAVER].ask_exit(LEAVER, FEE_SAT))
+        self.tell("asks to be paid on chain for what it has in its channel", LEAVER, LSP)
+        self.post(LEAVER, self.cast.desks[LEAVER].ask_exit(LEAVER, FEE_SAT))
 
     def run(self) -> ExitWorld:
         """Deliver until nothing is on its way."""
@@ -192,12 +235,17 @@ class ExitWorld:
         """Deliver one letter; False when none is on its way."""
         while self.wire.letters:
             letter = self.wire.letters.popleft()
-            if not self.stopped & {letter.sender, letter.to}:
-                self._post(letter.to, self.cast.actors[letter.to].receive(letter.sender, letter.raw))
+            stand_in = self.stand_ins.get(letter.to)
+            if stand_in is not None:
+                self.wire.post(letter.to, stand_in.receive(letter.sender, letter.raw))
+                return True
+            if not self.stopped & {letter.sender, letter.to} or letter.sender in self.stand_ins:
+                self.post(letter.to, self.cast.actors[letter.to].receive(letter.sender, letter.raw))
                 return True
         return False
 
-    def _post(self, name: str, outbox: Outbox) -> None:
+    def post(self, name: str, outbox: Outbox) -> None:
+        """Send and publish what a party gave, unless it has stopped."""
         if name in self.stopped:
             return
         self._publish(name, outbox.broadcasts)
@@ -208,8 +256,9 @@ class ExitWorld:
         known = {one.txid for _, one in self._published}
         self._published += [(name, one) for one in transactions if one.txid not in known]
 
-    def _tell(self, says: str) -> None:
-        self.story.append((self.ledger.height, says))
+    def tell(self, says: str, by: str = "", to: str = "") -> None:
+        """A line of the story, at the present height."""
+        self.story.append(Line(self.ledger.height, by, to, says))
 
     # -- the chain -----------------------------------------------------------------------------------------------------
 
@@ -247,10 +296,12 @@ class ExitWorld:
         for watcher in self.cast.watchers[name]:
             if exit_ is not None and watcher.side is exit_.side:
                 before = exit_.status
-                self._post(name, exit_.look(watcher))
+                self.post(name, exit_.look(watcher))
                 if exit_.status != before:
-                    self._tell(f"{name}: the exit is '{exit_.status}'")
-            self._publish(name, [one for _, one in watcher.look()])
+                    self.tell(f"the exit is '{exit_.status}'", name)
+            published = watcher.look()
+            self._publish(name, [one for _, one in published])
+            self._names |= {one.txid: _words(what) for what, one in published}
             why = watcher.side.must_close()
             if why and watcher.side.channel.status == "live" and watcher.side.terms.name.endswith(LEAVER):
                 self.leave_alone(name, why)
@@ -258,12 +309,12 @@ class ExitWorld:
     def leave_alone(self, name: str, why: str) -> None:
         """A party brings the leaver's leaf on chain and closes with its newest commitment."""
         actor = self.cast.actors[name]
-        self._tell(f"{name} goes to the chain: {why}")
+        self.tell(f"goes to the chain: {why}", name)
         label = self.cast.desks[name].counted
         self.paths[name] = [
             (one, actor.complete_transaction(one)) for one in actor.factory.blueprints[label].path(LEAVER)
         ]
-        self._post(name, self.side(name).force_close())
+        self.post(name, self.side(name).force_close())
 
     def _wanted(self) -> list[tuple[str, Transaction]]:
         """What was published and may be mined; those who stopped have published what they had."""
@@ -275,31 +326,29 @@ class ExitWorld:
             watcher.feed(transaction)
 
     def _name(self, by: str, one: Transaction) -> None:
-        paid = {
-            who: sum(o.amount_sat for o in one.outputs if o.script_pubkey == payout_script(who))
-            for who in (LSP, *self.clients)
-        }
-        to = ", ".join(f"{amount:,} sat to {who}" for who, amount in paid.items() if amount)
-        what = self._what(one)
-        self.story.append((self.ledger.height + 1, f"{by}'s {what} is mined{': ' if to else ''}{to}"))
+        paid = [(who, payout_script(who)) for who in (LSP, *self.clients)]
+        sums = {who: sum(o.amount_sat for o in one.outputs if o.script_pubkey == script) for who, script in paid}
+        to = ", ".join(f"{amount:,} sat to {who}" for who, amount in sums.items() if amount)
+        says = f"{self._what(one)} is mined{': ' if to else ''}{to}"
+        self.story.append(Line(self.ledger.height + 1, by, CHAIN, says))
 
     def _what(self, one: Transaction) -> str:
         for path in self.paths.values():
             for name, other in path:
                 if other.txid == one.txid:
-                    return name
+                    return f"'{name}'"
         for name in (LSP, LEAVER):
             agreed = self.exit_of(name).agreed
             if agreed is None:
                 continue
             if one.txid == agreed.offer.txid:
                 until = agreed.offer.refund_height
-                return f"output of {agreed.offer.amount_sat:,} sat, locked to {LEAVER}'s key until {until},"
+                return f"an output of {agreed.offer.amount_sat:,} sat, locked to {LEAVER}'s key until {until},"
             if one.txid == agreed.claim.transaction.txid:
-                return "claim, which shows its factory key,"
+                return "the claim, which shows the factory key,"
             if one.inputs[0].txid_hex == agreed.offer.txid:
-                return "refund"
-        return "close of the channel, or claim on it,"
+                return "the refund"
+        return self._names.get(one.txid, "the transaction that closes the factory")
 
     def paid(self, script: bytes) -> int:
         """What rests on a script (sat)."""
@@ -309,4 +358,11 @@ class ExitWorld:
         """Whether nothing of the exit, and of a close that it led to, is under way for a party."""
         exit_, status = self.exit_of(name), self.side(name).channel.status
         settled = status in _OVER or (status == "live" and not self.side(name).channel.htlcs)
-        return not exit_.running and settled
+        return exit_.status in OVER and settled
+
+
+def _words(claim: str) -> str:
+    """What a claim of a channel is called."""
+    if claim.startswith("htlc"):
+        return "what brings the lock inside home"
+    return "its commitment" if claim == COMMITMENT else "what brings its own side of the commitment home"

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
+from superscalar_ref.scenario.assisted_exit import all_have_left, assisted_exit, client_stops, lsp_stops
 from superscalar_ref.scenario.by_lightning import move_over_lightning, swap
 from superscalar_ref.scenario.cannot import censor, prevent_exit, refuse_refund, steal
 from superscalar_ref.scenario.leaving import (
@@ -72,6 +73,7 @@ def _absent(plan: Plan, late: int) -> Callable[[], Told]:
 
 _MOST = longest_absence(_one())
 _TOGETHER, _LIGHTNING, _SWAP = "§9 cooperative close", "§9 move over Lightning", "§9 swap to chain"
+_ASSISTED = "§9 assisted exit"
 _ALONE, _WAITING = "§9 unilateral exit", "§9 waiting (inverted default)"
 _LSP, _TOWER, _BARE = "§11 LSP", "§11 client, with a watchtower", "§11 client, no watchtower"
 _ABSENT, _BLAST = "§11 client, absent for ever", "§9 blast radius"
@@ -124,6 +126,30 @@ _LISTED = (
         _SWAP,
         "the client does not claim: the LSP takes its output back, and gives the payment back",
         lambda: swap(claimed=False),
+    ),
+    Situation(
+        "assisted-exit",
+        _ASSISTED,
+        "one of two is paid on chain for its balance and its key; the LSP signs the close for it",
+        assisted_exit,
+    ),
+    Situation(
+        "assisted-exit-all",
+        _ASSISTED,
+        "the only client has left: the LSP, which has its key, spends the funding output at once",
+        all_have_left,
+    ),
+    Situation(
+        "assisted-exit-client-stops",
+        _ASSISTED,
+        "the client does not claim: the LSP takes its output back, and lets the lock inside go",
+        client_stops,
+    ),
+    Situation(
+        "assisted-exit-lsp-stops",
+        _ASSISTED,
+        "the LSP does not pay: the client exits, and takes its balance back after the expiry",
+        lsp_stops,
     ),
     Situation("exit-alone", _ALONE, "a client with a coin exits from its kit, and nobody helps", exit_alone),
     Situation(

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from superscalar_ref.errors import ProtocolError
+from superscalar_ref.errors import ProtocolError, SigningError
+from superscalar_ref.parties.departed import DepartedSigner
 from superscalar_ref.parties.handover import LspHandover
-from superscalar_ref.scenario.exit_world import FEE_SAT, LEAVER, MINING_FEE_SAT, ExitWorld
+from superscalar_ref.scenario.assisted_exit import spend_alone
+from superscalar_ref.scenario.exit_world import FEE_SAT, LEAVER, MINING_FEE_SAT, ExitWorld, exit_plan
 from superscalar_ref.scenario.town import LSP, payout_script, wallet_script
 from tests.sweep import part
 
@@ -80,6 +82,49 @@ def test_no_second_exit_while_one_runs() -> None:
         world.step()
     with pytest.raises(ProtocolError, match="EXIT_RUNS"):
         world.ask()
+
+
+def departed() -> ExitWorld:
+    """One of two has left, and the LSP plays its part."""
+    world = ExitWorld.found(exit_plan(2))
+    world.ask()
+    while not all(world.over(name) for name in (LEAVER, LSP)):
+        world.step()
+    world.depart()
+    return world
+
+
+def test_the_lsp_signs_updates_for_who_has_left_and_the_others_channels_move_on() -> None:
+    world = departed()
+    (stays,) = set(world.clients) - {LEAVER}
+    for node in ("r", "r.0", "r.1"):
+        before = world.lsp.life.version
+        world.post(LSP, world.lsp.update(node, {}))
+        world.run()
+        assert (world.lsp.life.status, world.lsp.life.version != before) == ("active", True), world.wire.alerts
+        assert world.lsp.life.version
+    channel = world.side(LSP, stays).channel
+    assert (channel.status, len(channel.outpoints)) == ("live", 1)
+    assert world.side(LSP).channel.outpoints == (world.side(LSP).terms.outpoint,), "that one goes nowhere"
+    assert not world.wire.alerts
+    world.ledger.close()
+
+
+def test_nobody_but_the_lsp_is_answered_for_who_has_left_and_with_no_other_key() -> None:
+    world = departed()
+    stand_in = world.stand_ins[LEAVER]
+    outbox = stand_in.receive("f0c1", b"{}")
+    assert not outbox.messages and "only the LSP speaks to" in outbox.alerts[0]
+    with pytest.raises(SigningError, match="not that of f0c0"):
+        DepartedSigner(LEAVER, world.lsp, world.cast.actors["f0c1"].key)
+    # Q-AXT-2: the keys of who has left are not those of who stays.
+    key = lsp_part(world).factory_key()
+    assert key is not None
+    taken = spend_alone(world, [world.lsp.key, key])
+    assert not world.ledger.would_accept([taken.serialized]).accepted
+    whole = spend_alone(world, [world.lsp.key, key, world.cast.actors["f0c1"].key])
+    assert world.ledger.would_accept([whole.serialized]).accepted
+    world.ledger.close()
 
 
 def stopped(who: str, at: int) -> ExitWorld:

@@ -30,6 +30,7 @@ from tests.scenario.plans import small
 
 SVG = "{http://www.w3.org/2000/svg}"
 ROWS = (
+    "§9 assisted exit",
     *("§9 cooperative close", "§9 move over Lightning", "§9 swap to chain", "§9 unilateral exit"),
     *("§9 blast radius", "§9 node whose clients all left", "§9 waiting (inverted default)"),
     "the LSP cannot",
@@ -47,6 +48,10 @@ ENDS: Mapping[str, Mapping[str, int]] = {
     "move-over-lightning": {"f0c0": 0, "f1c0": 99_997, "lsp": 200_002},
     "swap-to-chain": {"f0c0": 47_598, "lsp": 202_662},
     "swap-expires": {"f0c0": 47_998, "lsp": 202_219},
+    "assisted-exit": {"f0c0": 49_200, "f0c1": 50_000, "lsp": 402_359},
+    "assisted-exit-all": {"f0c0": 49_200, "lsp": 200_771},
+    "assisted-exit-client-stops": {"f0c0": 50_000, "lsp": 200_017},
+    "assisted-exit-lsp-stops": {"f0c0": 50_000},
     "exit-alone": {"f0c0": 49_871},
     "exit-without-coin": {"f0c0": 249_778},
     "blast-radius": {"f0c0": 49_871, "f0c1": 49_871, "f0c2": 49_871, "f0c3": 49_871},
