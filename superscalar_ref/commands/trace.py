@@ -11,11 +11,10 @@ from superscalar_ref.errors import InputError
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.description = (
-        "Print each requirement with where it stands, its code, the tests that name it, and how many vectors "
+        "Print each requirement with where it stands, its code, the tests that name it, how many vectors "
         "follow it (+) "
-        "or are refused by it (−). Exit code 1 when an id is unknown or defined twice, or a MUST of a table has "
-        "no negative "
-        "vector."
+        "or are refused by it (−), and where it is drawn. Exit code 1 when an id is unknown, defined twice or used by "
+        "nothing, or a MUST has neither a negative vector nor a test that stands for one (spec/without_vectors.toml)."
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the page to FILE instead")
     parser.add_argument("--check", action="store_true", help="print only what is wrong")

@@ -66,6 +66,7 @@ def topics() -> tuple[Topic, ...]:
             "negative when nothing may be published.",
             tuple(_strategy()),
         ),
+        Topic("fees", "Children that pay for parents, and the coin that pays for a whole exit.", tuple(_fees())),
         Topic(
             "parameters",
             "Which numbers are safe together: each constraint is broken by values that are each in their range.",
@@ -110,8 +111,9 @@ def topics() -> tuple[Topic, ...]:
 
 def _shapes() -> Iterator[Case]:
     def shape(slug: str, comment: str, negative: bool = False, flags: tuple[str, ...] = (), **form: Any) -> Case:
-        rule = "R-TRUC-SIZE" if slug.startswith("too-") else "R-SHAPE"
-        return Case(f"shape-{slug}", "tree.shape", form, (rule,), comment, flags, negative)
+        rules = ("R-TRUC-SIZE",) if slug.startswith("too-") else ("R-SHAPE",)
+        rules = ("R-SHAPE", "R-TRUC-SIZE") if slug == "wide-root" else rules
+        return Case(f"shape-{slug}", "tree.shape", form, rules, comment, flags, negative)
 
     yield shape("one-client", "One client: the root is its leaf.", arities=[2], clients=NAMES[:1])
     yield shape("two-clients", "Two leaves under one DW node.", arities=[2], clients=NAMES[:2])
@@ -410,6 +412,52 @@ def _expiries() -> Iterator[Case]:
     yield expiry(
         "forwarded-too-soon", 2000, "The forwarder would lose if it learns the preimage late.", True, incoming=2927
     )
+
+
+def _fees() -> Iterator[Case]:
+    parent = {"vbytes": 162, "fee_sat": 162, "anchor_sat": 240}
+    script = "5120" + "11" * 32
+
+    def child(slug: str, comment: str, coin: int, negative: bool = False, **changed: Any) -> Case:
+        form = {
+            "parent": parent,
+            "child_vbytes": 153,
+            "price_sat_per_vb": 10,
+            "coin_sat": coin,
+            "payout_script": script,
+        }
+        return Case(
+            f"fee-child-{slug}", "fee.child", {**form, **changed}, ("R-FEE",), comment, ("off-by-one",), negative
+        )
+
+    yield child("raises", "Parent and child together pay 10 sat/vB.", 10_000)
+    yield child("least", "The change is just above the dust limit.", 3_078)
+    yield child("dust", "A satoshi less, and the change is dust.", 3_077, True)
+    yield child("nothing-left", "The coin is worth less than the fee.", 2_000, True)
+    rich = {**parent, "fee_sat": 5_000}
+    yield child("parent-pays", "A parent that pays more does not pay for its child.", 10_000, parent=rich)
+    yield child("no-coin", "There is no coin.", 0, True)
+    yield child("no-size", "Every transaction has a size.", 10_000, True, parent={**parent, "vbytes": 0})
+
+    def reserve(slug: str, comment: str, coin: int, negative: bool = False, **changed: Any) -> Case:
+        form = {"path": [parent] * 4, "child_vbytes": 153, "price_sat_per_vb": 10, "dust_sat": 330, "coin_sat": coin}
+        return Case(
+            f"fee-reserve-{slug}",
+            "fee.reserve",
+            {**form, **changed},
+            ("R-RESERVE",),
+            comment,
+            ("off-by-one",),
+            negative,
+        )
+
+    yield reserve("exact", "Four transactions at 10 sat/vB, to the satoshi.", 11_322)
+    yield reserve("short", "A satoshi less keeps the last of them out.", 11_321, True)
+    yield reserve("cheap", "What pays the price by itself needs no child.", 0, price_sat_per_vb=1)
+    yield reserve("one-step", "One transaction; the change is not dust.", 3_078, path=[parent])
+    yield reserve("one-step-short", "It would be dust.", 3_077, True, path=[parent])
+    yield reserve("mixed", "One of two pays by itself.", 3_078, path=[parent, rich])
+    yield reserve("double-price", "Twice the price, and the same coin.", 11_322, True, price_sat_per_vb=20)
 
 
 def _parameters() -> Iterator[Case]:
@@ -917,7 +965,10 @@ def _plans(made: Example) -> Iterator[Case]:
     leaf = contents["r.0"]
     channel, stock = leaf["channels"][0], leaf["stocks"]
     yield case(
-        "example", "The factory whose transactions 'transactions' shows.", ("D-4", "D-5", "R-FUNDING-COVERED"), False
+        "example",
+        "The factory whose transactions 'transactions' shows.",
+        ("D-4", "D-5", "R-FUNDING-COVERED", "R-TERMS", "R-DUST"),
+        False,
     )
     fresh = dict.fromkeys(usual["versions"], 0)
     yield case("first-version", "The same, just built: every index is 0.", ("R-ODOMETER",), False, versions=fresh)

@@ -25,6 +25,7 @@ from superscalar_ref.errors import InputError
 from superscalar_ref.machine.mermaid import to_mermaid
 from superscalar_ref.spec.load import load_specification
 from superscalar_ref.spec.location import spec_directory
+from superscalar_ref.spec.source import read_document
 from superscalar_ref.spec.specification import Specification
 from superscalar_ref.spec.wire_forms import Field, Form, load_messages
 
@@ -167,6 +168,18 @@ def _properties(source: Source, *kinds: str) -> str:
         lines += [f"  - assumes: {' '.join(assumed.split())}" for assumed in one.assumes]
         lines.append(f"  - decided by: {', '.join(one.checked_by)}")
     return "\n".join(lines)
+
+
+def _lemmas(_: Source) -> str:
+    """What is proven for all values of the parameters: who loses otherwise, and which constraints carry it."""
+    rows: Any = read_document(spec_directory() / "lemmas.toml").data["lemmas"]
+    return _grid(
+        ("lemma", "what holds for all values", "who loses otherwise", "by"),
+        (
+            (name, one["says"], one.get("loses", ""), ", ".join(one.get("constraints", [])))
+            for name, one in rows.items()
+        ),
+    )
 
 
 def _wrong_designs(source: Source) -> str:
@@ -326,6 +339,7 @@ BLOCKS: Mapping[str, Callable[..., str]] = {
     "constraints": _constraints,
     "properties": _properties,
     "wrong-designs": _wrong_designs,
+    "lemmas": _lemmas,
     "refusal-codes": _codes_of_refusals,
     "functions": _functions,
     "vector": _vector,

@@ -34,12 +34,15 @@ from superscalar_ref.parties.terms import book_of, terms_of
 from superscalar_ref.protocol import htlc_limits, plan
 from superscalar_ref.protocol.blueprint import LeafContents
 from superscalar_ref.protocol.blueprint import build as blueprint_of
+from superscalar_ref.protocol.fees import Paid as PaidFee
+from superscalar_ref.protocol.fees import child_fee, reserve_needed
 from superscalar_ref.protocol.odometer import Odometer, relative_lock
 from superscalar_ref.protocol.shape import Shape, Tree, grow
 from superscalar_ref.protocol.strategy import Strategy, View, decide, load_strategy
 from superscalar_ref.protocol.transaction import Kind, Outpoint, Spend, Template
 from superscalar_ref.realise import commitment as bolt
 from superscalar_ref.realise.channel import ChannelPoints
+from superscalar_ref.realise.child import change_of
 from superscalar_ref.realise.htlc import Direction, Htlc
 from superscalar_ref.realise.tree import realise
 from superscalar_ref.signing import musig, nonces
@@ -78,6 +81,7 @@ CODES: Mapping[str, str] = {
     "UNKNOWN_TYPE": "an even number of a message or field that there is not",
     "BAD_FIELD": "a field that is missing, or not of its form",
     "BAD_MESSAGE": "no message in JSON: an unknown name, a field missing or unknown, a value of another type",
+    "COIN_TOO_SMALL": "a coin that does not pay a fee and leave an output above the dust limit",
     "DELTA_TOO_SMALL": "an incoming expiry too near the outgoing one",
 }
 """The refusal codes of layer L0, in words."""
@@ -93,6 +97,7 @@ _CODE_OF_RULE = {
     "R-ODOMETER": "BAD_INDEX",
     "R-LOCK-16-BIT": "LOCK_TOO_LONG",
     "R-EXIT-CEILING": "EXIT_TOO_LONG",
+    "R-FEE": "COIN_TOO_SMALL",
     "R-TLV-MINIMAL": "NOT_MINIMAL",
     "R-TLV-ORDER": "NOT_ASCENDING",
     "R-TLV-LENGTH": "TRUNCATED",
@@ -882,6 +887,66 @@ def _verify_partial(given: PartialForm) -> dict[str, Any]:
     signer = octets(given.public_keys[given.signer], "public key", 33)
     partial = octets(given.partial_signature, "partial signature", 32)
     return {"valid": musig.partial_verify(session, signer, public[given.signer], partial)}
+
+
+# -- fees --------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ParentForm:
+    """A transaction that is to be raised: its size, the fee that it pays, what its anchor holds (vB, sat)."""
+
+    vbytes: int
+    fee_sat: int
+    anchor_sat: int = 0
+
+    def paid(self) -> PaidFee:
+        """As the rules of fees know it. Raises Rejected when a number is below what it can be."""
+        if self.vbytes < 1 or min(self.fee_sat, self.anchor_sat) < 0:
+            raise Rejected("BAD_TRANSACTION", "a size below 1, or an amount below 0")
+        return PaidFee(self.vbytes, self.fee_sat, self.anchor_sat)
+
+
+@dataclass(frozen=True)
+class ChildForm:
+    """A child that spends its parent's anchor and one coin, and pays its change to a script (sat, vB, sat/vB)."""
+
+    parent: ParentForm
+    child_vbytes: int
+    price_sat_per_vb: int
+    coin_sat: int
+    payout_script: str
+
+
+@_function("fee.child", ChildForm, "COIN_TOO_SMALL")
+def _child(given: ChildForm) -> dict[str, Any]:
+    """What a child pays so that it and its parent together pay the price, and what is left of its coin (sat)."""
+    parent = given.parent.paid()
+    fee = child_fee(parent, given.child_vbytes, given.price_sat_per_vb)
+    left = given.coin_sat + parent.anchor - fee
+    change = change_of(left, fee, octets(given.payout_script, "payout script"), "coin")
+    return {"fee_sat": fee, "change_sat": change.amount_sat}
+
+
+@dataclass(frozen=True)
+class ReserveForm:
+    """A client's path in its order, the size of each child, the price, the dust limit, and the coin that it holds."""
+
+    path: list[ParentForm]
+    child_vbytes: int
+    price_sat_per_vb: int
+    dust_sat: int
+    coin_sat: int
+
+
+@_function("fee.reserve", ReserveForm, "COIN_TOO_SMALL")
+def _reserve(given: ReserveForm) -> dict[str, Any]:
+    """The smallest coin that raises a whole path to a price (R-RESERVE, sat); a smaller one is refused."""
+    path = [one.paid() for one in given.path]
+    needed = reserve_needed(path, given.child_vbytes, given.price_sat_per_vb, given.dust_sat)
+    if given.coin_sat < needed:
+        raise Rejected("COIN_TOO_SMALL", f"{given.coin_sat} sat, and {needed} are needed")
+    return {"needed_sat": needed}
 
 
 # -- messages ----------------------------------------------------------------------------------------------------------

@@ -118,10 +118,18 @@ def _messages(made: Example) -> Iterator[Case]:
         message, slug = _sample(table, name), name.replace("_", "-")
         raw = _raw(message).hex()
         yield Case(
-            f"message-{slug}", "message.to_binary", {"message": message}, ("R-TLV-FIELD",), f"'{name}' as bytes."
+            f"message-{slug}",
+            "message.to_binary",
+            {"message": message},
+            ("R-TLV-FIELD", "R-MESSAGE-FORM"),
+            f"'{name}' as bytes.",
         )
         yield Case(
-            f"message-{slug}-read", "message.from_binary", {"binary": raw}, ("R-TLV-FIELD",), f"'{name}' from bytes."
+            f"message-{slug}-read",
+            "message.from_binary",
+            {"binary": raw},
+            ("R-TLV-FIELD", "R-TLV-LENGTH"),
+            f"'{name}' from bytes.",
         )
         yield Case(
             f"message-{slug}-even-more",

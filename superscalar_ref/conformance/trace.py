@@ -3,8 +3,9 @@
 Laws of this module:
 
 * A requirement is a row of a table, a constraint between parameters, or a line ``- **R-X** …`` of a chapter.
-* Every id that a chapter, a vector or the package names is defined somewhere; no id is defined twice.
-* A requirement with MUST has a negative vector, or is listed as open.
+* Every id that the specification, a vector or the package names is defined somewhere; no id is defined twice; no
+  decision, finding, constraint or rule of the text is named by nothing but its own page.
+* A requirement with MUST has a negative vector, or ``spec/without_vectors.toml`` says why not and which test it has.
 """
 
 from __future__ import annotations
@@ -21,14 +22,20 @@ from superscalar_ref.conformance.corpus import level_of
 from superscalar_ref.errors import InputError
 from superscalar_ref.spec.load import load_specification
 from superscalar_ref.spec.location import spec_directory
+from superscalar_ref.spec.rows import rows_of
+from superscalar_ref.spec.source import read_document
 
 _ID = re.compile(
-    r"\b(?:(?:FAC|CHN|CLI|STK|SES|LAD|WTW|JIT|AXT|D)-\d+|(?:R|P|V|L|Q|STR)-[A-Z][A-Z0-9]*(?:-[A-Z0-9]+)*)\b(?!-)"
+    r"\b(?:(?:FAC|CHN|CLI|STK|SES|LAD|WTW|JIT|AXT|D|STR|BAK)-\d+|(?:R|P|V|L|Q|STR)-[A-Z][A-Z0-9]*(?:-[A-Z0-9]+)*)\b(?!-)"
 )
 _DEFINED_IN_TEXT = re.compile(r"^- \*\*(R-[A-Z0-9-]+)\*\* +(.*)", re.MULTILINE)
 _GENERATED = re.compile(r"<!-- generated:.*?<!-- end -->", re.DOTALL)
-_NO_IDS = frozenset({"V-WHY"})
-"""``why`` calls the patch that it makes by this name."""
+_NO_IDS = frozenset({"V-WHY", "L-X"})
+"""``why`` calls the patch that it makes by the first name; the second one shows the form of a lemma."""
+_NO_PAGE = frozenset({"Q-AXT-2", "Q-CER-1", "Q-CHN-1"})
+"""Questions that are asked, and have no page yet."""
+_SHOWS = re.compile(r"<!-- generated: (?:diagram|ceremony|bytes|vector) ")
+_KEYS = ("rule", "why", "test")
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,10 @@ class Requirement:
     """Vectors in which it is followed."""
     negative: int = 0
     """Vectors in which something is refused by it."""
+    drawn: str = ""
+    """Where it is drawn: a row in its machine's diagram, a rule of the text in its chapter; a number is not."""
+    argued: str = ""
+    """The test that stands for a negative vector where there can be none (``spec/without_vectors.toml``)."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +69,8 @@ class Trace:
     faults: tuple[str, ...]
 
     def open(self) -> tuple[Requirement, ...]:
-        """Rows with MUST that no negative vector is about."""
-        return tuple(one for one in self.requirements if one.level == "MUST" and _is_row(one.id) and not one.negative)
+        """Requirements with MUST that no negative vector is about, and that no test is named for."""
+        return tuple(one for one in self.requirements if one.level == "MUST" and not one.negative and not one.argued)
 
 
 def trace(tests: Sequence[Mapping[str, Any]], root: Path | None = None) -> Trace:
@@ -79,6 +90,7 @@ def trace(tests: Sequence[Mapping[str, Any]], root: Path | None = None) -> Trace
     in_code = _named_in(package, ("conformance",))
     in_tests = _named_in(root / "tests", ()) if root is not None and (root / "tests").is_dir() else {}
     followed, refused = _vectors(tests)
+    argued = {str(row["rule"]): str(row["test"]) for row in _argued()}
     requirements = tuple(
         Requirement(
             identity,
@@ -89,18 +101,41 @@ def trace(tests: Sequence[Mapping[str, Any]], root: Path | None = None) -> Trace
             tuple(in_tests.get(identity, ())),
             followed[identity],
             refused[identity],
+            _drawn(places[0][0]),
+            argued.get(identity, ""),
         )
         for identity, places in defined.items()
     )
-    return Trace(requirements, tuple(_faults(defined, tests, in_code)))
+    faults = (*_faults(defined, tests, in_code), *_faults_of_arguments(argued, requirements, root))
+    return Trace(requirements, faults)
+
+
+def _argued() -> Sequence[Mapping[str, Any]]:
+    return rows_of(read_document(spec_directory() / "without_vectors.toml"), "rules", _KEYS, "without-vectors", "rule")
+
+
+def _faults_of_arguments(
+    argued: Mapping[str, str], requirements: Sequence[Requirement], root: Path | None
+) -> Iterator[str]:
+    """What is out of date in ``spec/without_vectors.toml``."""
+    known = {one.id: one for one in requirements}
+    for identity, test in argued.items():
+        if identity not in known:
+            yield f"{identity} is named in spec/without_vectors.toml and defined nowhere"
+        elif known[identity].negative:
+            yield f"{identity} stands in spec/without_vectors.toml and has a negative vector"
+        elif root is not None and test.removeprefix("tests/") not in known[identity].tests:
+            yield f"{identity}: {test} does not name it, or is not there (spec/without_vectors.toml)"
+
+
+def _drawn(where: str) -> str:
+    if where.startswith("machines/"):
+        return f"diagrams/{Path(where).stem}.svg"
+    return where if where.startswith("chapters/") and _SHOWS.search(_read(spec_directory() / where)) else ""
 
 
 def _level(words: str) -> str:
     return next((word for word in ("MUST", "SHOULD", "MAY") if re.search(rf"\b{word}\b", words)), "MUST")
-
-
-def _is_row(identity: str) -> bool:
-    return identity[-1].isdigit() and not identity.startswith("R-")
 
 
 def _named_in(folder: Path, leave_out: tuple[str, ...]) -> dict[str, list[str]]:
@@ -150,16 +185,41 @@ def _faults(
     named: dict[str, set[str]] = defaultdict(set)
     for identity, files in in_code.items():
         named[identity].update(f"superscalar_ref/{file}" for file in files)
-    for path in sorted((spec_directory() / "chapters").glob("*.md")):
-        for identity in _ID.findall(path.read_text(encoding="utf-8")):
-            named[identity].add(f"spec/chapters/{path.name}")
+    by_hand: dict[str, set[str]] = defaultdict(set)
+    for name, text in _texts():
+        for identity in _ID.findall(text):
+            named[identity].add(f"spec/{name}")
+        for identity in _ID.findall(_GENERATED.sub("", text)):
+            by_hand[identity].add(name)
+    yield from _unused(defined, by_hand, in_code)
     for test in tests:
         for rule in test["rules"]:
             named[rule].add(f"vector {test['id']}")
     for identity in sorted(named):
-        # Questions that are not settled yet have an id and no page; machines that are not there yet have none.
-        if identity not in known and not identity.startswith("Q-"):
+        if identity not in known | _NO_PAGE:
             yield f"{identity} is named in {sorted(named[identity])[0]} and defined nowhere"
+
+
+def _texts() -> Iterator[tuple[str, str]]:
+    """Every text of the specification that people write, by its path below ``spec/``."""
+    root = spec_directory()
+    for pattern in ("*.md", "*.toml", "chapters/*.md", "findings/*.md", "machines/*.toml", "variants/*.toml"):
+        for path in sorted(root.glob(pattern)):
+            yield path.relative_to(root).as_posix(), _read(path)
+
+
+def _unused(
+    defined: Mapping[str, Sequence[tuple[str, str, str]]],
+    by_hand: Mapping[str, set[str]],
+    in_code: Mapping[str, Sequence[str]],
+) -> Iterator[str]:
+    """Constraints, decisions and findings that stand on their own page alone."""
+    pages = {name: "parameters.toml" for name, places in defined.items() if places[0][0] == "parameters.toml"}
+    pages |= {name: "chapters/decisions.md" for name in _other_ids() if name.startswith("D-")}
+    pages |= {name: f"findings/{name}.md" for name in _other_ids() if name.startswith("Q-")}
+    for identity, page in sorted(pages.items()):
+        if not by_hand[identity] - {page} and identity not in in_code:
+            yield f"{identity} ({page}) is named by nothing else"
 
 
 def _other_ids() -> set[str]:
@@ -184,7 +244,8 @@ def _read(path: Path) -> str:
 
 def table(requirements: Sequence[Requirement], with_code: bool = True) -> str:
     """The requirements as a Markdown table; an empty cell is a red square. Without code it depends on spec/ alone."""
-    head = ["requirement", "level", "where", *(["code", "tests"] if with_code else []), "vectors +", "vectors −"]
+    columns = ["code", "tests"] if with_code else []
+    head = ["requirement", "level", "where", *columns, "vectors +", "vectors −", "drawn in"]
     lines = [f"| {' | '.join(head)} |", "|" + " --- |" * len(head)]
     for one in requirements:
         cells = [
@@ -193,7 +254,8 @@ def table(requirements: Sequence[Requirement], with_code: bool = True) -> str:
             f"`{one.where}`",
             *([_names(one.code), _names(one.tests)] if with_code else []),
             str(one.positive or ""),
-            str(one.negative or ""),
+            str(one.negative or "") or (f"`{one.argued}`" if one.argued else ""),
+            f"`{one.drawn}`" if one.drawn else "–" if one.where == "parameters.toml" else "",
         ]
         lines.append(f"| {' | '.join(cell or '🟥' for cell in cells)} |")
     return "\n".join(lines) + "\n"

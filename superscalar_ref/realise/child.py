@@ -48,7 +48,7 @@ def bump(
     anchor = parent.outputs[index]
     fee = child_fee(Paid(parent.vbytes, parent_fee), CHILD_VBYTES, feerate)
     place = f"coin of {coin.output.amount_sat} sat"
-    rest = _rest(coin.output.amount_sat + anchor.amount_sat - fee, fee, payout_script, place)
+    rest = change_of(coin.output.amount_sat + anchor.amount_sat - fee, fee, payout_script, place)
     inputs = [TxInput(parent.txid, index, NO_RELATIVE_LOCK), TxInput(coin.txid, coin.index, NO_RELATIVE_LOCK)]
     child = build(parent.version, inputs, [rest], 0)
     message = taproot_sighash(child, 1, (anchor, coin.output))
@@ -70,13 +70,14 @@ def bump_from(
     """
     output = parent.outputs[index]
     fee = child_fee(Paid(parent.vbytes, parent_fee), OWN_CHILD_VBYTES, feerate)
-    rest = _rest(output.amount_sat - fee, fee, payout_script, f"output of {output.amount_sat} sat")
+    rest = change_of(output.amount_sat - fee, fee, payout_script, f"output of {output.amount_sat} sat")
     child = build(parent.version, [TxInput(parent.txid, index, NO_RELATIVE_LOCK)], [rest], 0)
     message = taproot_sighash(child, 0, (output,))
     return with_witness(child, 0, (key.sign_taproot(message, None, randomness),))
 
 
-def _rest(amount: int, fee: int, script: bytes, place: str) -> TxOutput:
+def change_of(amount: int, fee: int, script: bytes, place: str) -> TxOutput:
+    """A child's only output, of what its fee leaves (sat). Raises ``InputError`` (R-FEE) when that would be dust."""
     if amount < dust_limit_sat(script):
         raise InputError(place, f"cannot pay a fee of {fee} sat", "R-FEE")
     return TxOutput(amount, script)

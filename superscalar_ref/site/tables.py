@@ -58,17 +58,21 @@ def tables_of(root: Path) -> Iterator[Table]:
 
 
 def _entries(document: Document, table: str) -> Iterator[Entry]:
-    for content in document.data.values():
+    several = sum(isinstance(content, list) for content in document.data.values()) > 1
+    for section, content in document.data.items():
         if isinstance(content, dict):
             rows = [(str(key), row) for key, row in content.items() if isinstance(row, dict)]
         elif isinstance(content, list):
-            rows = [(str(row.get("id", "")), row) for row in content if isinstance(row, dict)]
+            rows = [(str(row.get("id", row.get("name", ""))), row) for row in content if isinstance(row, dict)]
         else:
             rows = []
+        place = f"{table}.{section}" if several else table
         for number, (name, row) in enumerate(rows, start=1):
             own = re.fullmatch(r"[A-Z]+-[A-Z0-9-]+", name) is not None
-            rest = tuple((key, tuple(lines(value))) for key, value in row.items() if key not in ("id", "says", "why"))
-            anchor = name if own else f"{table}.{name or number}"
+            rest = tuple(
+                (key, tuple(lines(value))) for key, value in row.items() if key not in ("id", "name", "says", "why")
+            )
+            anchor = name if own else f"{place}.{name or number}"
             yield Entry(anchor, name, str(row.get("says", "")), str(row.get("why", "")), rest)
 
 

@@ -356,7 +356,29 @@ function toBinary({ message, body, ...around }) {
   return Buffer.concat([wide(KINDS.get(message).type, 2), writeRecord(fieldsOf(KINDS.get(message)), { ...around, ...body })]);
 }
 
+// ---- fees --------------------------------------------------------------------------------------------------------------
+
+const whole = ({ vbytes, fee_sat, anchor_sat = 0 }) => { bad("BAD_TRANSACTION", vbytes < 1 || fee_sat < 0 || anchor_sat < 0); return { vbytes, fee: fee_sat, anchor: anchor_sat }; };
+const childFee = ({ vbytes, fee }, child, price) => Math.max(price * (vbytes + child) - fee, price * child);
+function raised({ parent, child_vbytes, price_sat_per_vb, coin_sat, payout_script }) {
+  const from = whole(parent), fee_sat = childFee(from, child_vbytes, price_sat_per_vb), change_sat = coin_sat + from.anchor - fee_sat;
+  bad("COIN_TOO_SMALL", change_sat < 3 * (8 + 1 + payout_script.length / 2 + 67)); // Core's dust limit of a witness output
+  return { fee_sat, change_sat };
+}
+function reserved({ path, child_vbytes, price_sat_per_vb, dust_sat, coin_sat }) {
+  let needed = 0, least = 0;
+  for (const one of path.map(whole)) {
+    if (one.fee >= price_sat_per_vb * one.vbytes) continue;
+    needed += childFee(one, child_vbytes, price_sat_per_vb) - one.anchor;
+    least = Math.max(least, needed + dust_sat);
+  }
+  bad("COIN_TOO_SMALL", coin_sat < least);
+  return { needed_sat: least };
+}
+
 const FUNCTIONS = {
+  "fee.child": raised,
+  "fee.reserve": reserved,
   "tlv.stream": ({ stream }) => ({ values: [...values(octets(stream))].map(([type, value]) => ({ type: String(type), value: hex(value) })) }),
   "message.to_binary": ({ message }) => ({ binary: hex(toBinary(message)) }),
   "message.from_binary": ({ binary }) => ({ message: fromBinary(octets(binary)) }),

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,7 @@ def source() -> chapters.Source:
 def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the chapters, in which text may be broken."""
     copy = tmp_path / "spec"
-    shutil.copytree(spec_directory(), copy, ignore=shutil.ignore_patterns("seeds", "findings"))
+    shutil.copytree(spec_directory(), copy, ignore=shutil.ignore_patterns("seeds"))
     for module in (chapters, trace):
         monkeypatch.setattr(module, "spec_directory", lambda directory=None: copy)
     return copy / "chapters"
@@ -116,6 +117,79 @@ def test_ids_that_are_unknown_doubled_or_unused_are_faults(copied: Path, text: s
     assert fault in trace.trace(kit.load_tests()).faults
 
 
+ARGUED = "without_vectors.toml"
+PLANTED = [
+    ("findings/Q-DW-1.md", "`FAC-10`", "`FAC-98`", "FAC-98 is named in spec/findings/Q-DW-1.md and defined nowhere"),
+    ("machines/stock.toml", "Q-STK-5", "Q-STK-99", "Q-STK-99 is named in spec/machines/stock.toml and defined nowhere"),
+    ("strategy.toml", '"STR-9"', '"STR-99"', "STR-9 is named in "),
+    ("backup.toml", '"BAK-3"', '"BAK-33"', "BAK-3 is named in "),
+    ("variants/htlc-dying.toml", "Q-TIME-7", "Q-TIME-77", "Q-TIME-77 is named in spec/variants/htlc-dying.toml"),
+    ("README.md", "P-SALE-KEPT", "P-SALE-LOST", "P-SALE-LOST is named in spec/README.md and defined nowhere"),
+    (
+        ARGUED,
+        "",
+        '[[rules]]\nrule = "R-SHAPE"\nwhy = "x"\ntest = "tests/x.py"\n',
+        "R-SHAPE stands in spec/without_vectors.toml",
+    ),
+    (
+        ARGUED,
+        "",
+        '[[rules]]\nrule = "R-GONE"\nwhy = "x"\ntest = "tests/x.py"\n',
+        "R-GONE is named in spec/without_vectors.toml",
+    ),
+    (ARGUED, "test_channel_opening", "test_fees", "R-CHANNEL-OPENED: tests/parties/test_fees.py does not name it"),
+]
+"""File, what stands there, what is put there, and what is then said."""
+
+
+@pytest.fixture(scope="module")
+def vectors() -> list[dict[str, Any]]:
+    return kit.load_tests()
+
+
+def test_each_planted_fault_of_an_id_is_red(copied: Path, vectors: list[dict[str, Any]]) -> None:
+    sound = trace.trace(vectors, spec_directory().parent).faults
+    for name, old, new, _ in PLANTED:
+        path = copied.parent / name
+        text = path.read_text(encoding="utf-8")
+        assert old in text
+        path.write_text(text.replace(old, new) if old else text + new, encoding="utf-8")
+    faults = trace.trace(vectors, spec_directory().parent).faults
+    for *_, said in PLANTED:
+        assert not [one for one in sound if one.startswith(said)]
+        assert [one for one in faults if one.startswith(said)], said
+
+
+def test_an_id_that_nothing_uses_is_a_fault(
+    copied: Path, vectors: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    identities = ("D-16", "Q-DW-6", "R-EXIT-AWAKE")
+    named = trace._named_in
+    monkeypatch.setattr(trace, "_named_in", lambda *at: {k: v for k, v in named(*at).items() if k not in identities})
+    for path in copied.parent.rglob("*"):
+        if path.suffix in (".md", ".toml") and path.name not in ("decisions.md", "Q-DW-6.md", "parameters.toml"):
+            text = path.read_text(encoding="utf-8")
+            path.write_text(re.sub("|".join(identities), "it", text), encoding="utf-8")
+    faults = trace.trace(vectors).faults
+    assert {one.split(" (")[0] for one in faults if "named by nothing else" in one} == set(identities)
+
+
+def test_a_must_without_vector_and_without_a_test_fails_the_command(
+    copied: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["trace", "--check"]) == 0, capsys.readouterr().out
+    path = copied / "channels.md"
+    path.write_text(path.read_text(encoding="utf-8") + "\n- **R-TERMS-NEW** A party MUST.\n", encoding="utf-8")
+    assert cli.main(["trace", "--check"]) == 1
+    said = capsys.readouterr().out
+    assert "open: R-TERMS-NEW says MUST and has no negative vector" in said
+    assert "wrong: R-TERMS-NEW (chapters/channels.md) is named by no code" in said
+
+
+def test_a_question_without_a_page_has_none() -> None:
+    assert not trace._NO_PAGE & {path.stem for path in (spec_directory() / "findings").glob("*.md")}
+
+
 def test_generated_text_defines_nothing_again(copied: Path) -> None:
     _write(copied, "<!-- generated: constraints R-END -->\n- **R-END** again\n<!-- end -->\n")
     assert not [fault for fault in trace.trace(kit.load_tests()).faults if fault.startswith("R-END ")]
@@ -127,7 +201,9 @@ def test_a_must_without_a_negative_vector_is_open_and_an_empty_cell_is_red() -> 
     found = trace.trace([test for test in tests if keep(test["rules"])])
     assert "SES-8" in [one.id for one in found.open()]
     row = next(line for line in trace.table(found.requirements).splitlines() if line.startswith("| SES-8 "))
-    assert row.count("🟥") == 3  # tests are not looked for here, and there is no vector
+    assert (
+        row.count("🟥") == 3 and "`diagrams/session.svg`" in row
+    )  # tests are not looked for here, and there is no vector
     assert "SES-8" not in [one.id for one in trace.trace(tests).open()]
 
 

@@ -275,6 +275,7 @@ def test_what_is_odd_and_unknown_is_passed_over(number: int) -> None:
 
 @pytest.mark.parametrize("raw", [b"", b"[]", b"{}", b'{"message": []}', b'{"message": {}}', b"\xff", b"[" * 100_000])
 def test_what_is_no_message_in_json_is_refused(raw: bytes) -> None:
+    """R-MESSAGE-FORM."""
     with pytest.raises(MessageError, match="message of A"):
         binary.read_json(raw, "A")
 
