@@ -111,8 +111,8 @@ def topics() -> tuple[Topic, ...]:
 
 def _shapes() -> Iterator[Case]:
     def shape(slug: str, comment: str, negative: bool = False, flags: tuple[str, ...] = (), **form: Any) -> Case:
-        rules = ("R-TRUC-SIZE",) if slug.startswith("too-") else ("R-SHAPE",)
-        rules = ("R-SHAPE", "R-TRUC-SIZE") if slug == "wide-root" else rules
+        both = ("R-SHAPE", "R-TRUC-SIZE") if slug == "wide-root" else ("R-SHAPE",)
+        rules = ("R-TRUC-SIZE",) if slug.startswith("too-") else both
         return Case(f"shape-{slug}", "tree.shape", form, rules, comment, flags, negative)
 
     yield shape("one-client", "One client: the root is its leaf.", arities=[2], clients=NAMES[:1])
