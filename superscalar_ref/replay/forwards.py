@@ -165,7 +165,7 @@ class Forwarded:
                 self._ask(CORE, before, "timeout", self.back.theirs, False)
             self._advance(height - 1)
             if height == self.at[8]:
-                self._ask(LSP, f"{LSP} is no sooner there with its", "claim", self.back.mine, True)
+                self._ask(LSP, "is no sooner there with its", "claim", self.back.mine, True)
             self._mine(blocks[height])
         for name, way in (("timeout", self.out), ("claim", self.back)):
             self._ask(LSP, "has nothing but what is void now:", name, way.mine, False)
