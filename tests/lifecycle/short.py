@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from tests.lifecycle.plans import Plan
+from superscalar_ref.protocol.transaction import Kind
+from tests.lifecycle.plans import END, Plan
 from tests.lifecycle.story import Story
 
 PAIR = Plan(clients=2, arities=(2,), static=0, leaf_k=1, states=3, step=2, balances=(20_000, 20_000))
@@ -69,6 +70,17 @@ def bought_from_stock() -> None:
             story.buy("A", capacity)
             story.mail()
             story.check()
+        story.finish()
+
+
+def at_the_end() -> None:
+    """Nobody does anything until the factory's end: then each alternate is in the first block that may hold it."""
+    with active(LONG) as story:
+        while story.ledger.height < END - 1:
+            story.ledger.mine([])
+        story.mine(2)
+        if [one.template.kind for one in story.blocks[-1]] != [Kind.ALTERNATE]:
+            raise story.wrong("the alternate is not in the first block after the end")
         story.finish()
 
 

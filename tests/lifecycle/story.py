@@ -35,7 +35,7 @@ from superscalar_ref.protocol.shape import stock_groups
 from superscalar_ref.protocol.transaction import Kind, Outpoint, Output, Role
 from superscalar_ref.signing.nonces import SeededRandomness
 from tests.lifecycle.market import Market, Package
-from tests.lifecycle.plans import ECONOMY, LIMITS, START, Plan
+from tests.lifecycle.plans import ECONOMY, END, LIMITS, START, Plan
 from tests.lifecycle.probe import ON_ITS_WAY, OVER, STRATEGY, Exit, Foe, Piece, leave, piece
 from tests.lifecycle.stores import Crash, StoryStore
 from tests.parties.scene import COIN, LSP, WALLET_SCRIPT, Scene, coin, identity
@@ -386,6 +386,8 @@ class Story:
         self.blocks.append(block)
         for one in block:
             self.say(f"{self.ledger.height}: the block holds {one.template.name}")
+            if one.template.kind is Kind.ALTERNATE and self.ledger.height <= END:
+                raise self.wrong(f"{one.template.name} is confirmed before the end, {END}")
             self.tree_begun = self.tree_begun or one.template.kind in TREE
             self.counts["children"] += one.template.kind is Kind.CHILD
         for name in self.names:

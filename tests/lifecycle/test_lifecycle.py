@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.lifecycle.machine import Life, story_settings
-from tests.lifecycle.short import SHORT
+from tests.lifecycle.short import SHORT, at_the_end
 from tests.lifecycle.story import Trouble
 from tests.lifecycle.sweep import ALONE, SINGLE, sweep
 
@@ -20,6 +20,6 @@ def test_one_trouble_at_each_letter(trouble: Trouble) -> None:
     assert sweep(ALONE, trouble) > 10
 
 
-@pytest.mark.parametrize("tell", SHORT, ids=lambda tell: tell.__name__)
+@pytest.mark.parametrize("tell", (*SHORT, at_the_end), ids=lambda tell: tell.__name__)
 def test_a_short_story_ends_well(tell: Callable[[], None]) -> None:
     tell()

@@ -20,7 +20,7 @@ from superscalar_ref.protocol.transaction import Role
 from superscalar_ref.realise import tree
 from superscalar_ref.signing import nonces
 from tests.lifecycle.machine import Life
-from tests.lifecycle.short import SHORT
+from tests.lifecycle.short import SHORT, at_the_end
 from tests.lifecycle.sweep import ALONE, SINGLE, sweep
 
 ENOUGH = settings(
@@ -120,6 +120,26 @@ def wallets_swapped(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(tree, "output_script", script)
 
 
+def kit_without_alternates(patch: pytest.MonkeyPatch) -> None:
+    """A kit counts as complete without what the end needs."""
+    real = blueprint.Blueprint.kit_of
+
+    def kit_of(self: blueprint.Blueprint, party: str) -> frozenset[str]:
+        return frozenset(name for name in real(self, party) if not name.startswith("alternate"))
+
+    patch.setattr(blueprint.Blueprint, "kit_of", kit_of)
+
+
+def end_moved(blocks: int) -> Plant:
+    """The end is some blocks away from where it was agreed."""
+
+    def plant(patch: pytest.MonkeyPatch) -> None:
+        real = blueprint.Locks.height
+        patch.setattr(blueprint.Locks, "height", lambda self, depth: real(self, depth) + blocks)
+
+    return plant
+
+
 def no_second_attempt(patch: pytest.MonkeyPatch) -> None:
     """After silence the LSP does nothing."""
     patch.setattr(lsp.LspActor, "retry", lambda self: actor.Outbox())
@@ -149,7 +169,11 @@ PLANTED: dict[str, tuple[Plant, str]] = {
     "the strategy publishes the oldest state": (oldest_state_first, "holds the newer"),
     "two wallets are swapped": (wallets_swapped, "owns"),
     "the LSP never tries again": (no_second_attempt, "stuck"),
+    "a kit lacks its alternates": (kit_without_alternates, "does not hold alternate"),
+    "the end comes one block early": (end_moved(-1), "confirmed before the end"),
+    "the end comes one block late": (end_moved(1), "not in the first block after"),
 }
+AT_THE_END = ("the end comes one block early", "the end comes one block late")
 
 
 @pytest.mark.parametrize("mistake", PLANTED)
@@ -157,7 +181,7 @@ def test_a_planted_mistake_is_found(mistake: str, monkeypatch: pytest.MonkeyPatc
     plant, says = PLANTED[mistake]
     plant(monkeypatch)
     with pytest.raises(AssertionError, match=f"WRONG .*({says})"):
-        for tell in SHORT if mistake not in FIRST else ():
+        for tell in (at_the_end,) if mistake in AT_THE_END else SHORT if mistake not in FIRST else ():
             tell()
         for trouble in sorted(SINGLE, key=lambda one: FIRST.get(mistake) not in (one[0], one[1][1])):
             sweep(ALONE, trouble)
