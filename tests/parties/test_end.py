@@ -95,7 +95,12 @@ def test_stock_that_was_moved_in_is_bought_only_up_to_the_first_share_however_of
         "r.1": replace(less, stocks=(less.stocks[0] - 20_000, *less.stocks[1:])),
     }
     buy(play.update("r", moved), BUYER, 15_000)
+    buy(buy(play, "c5", 9_000), "c4", 3_000)
     assert not play.wire.alerts
+    buy(play, "c4", 3_000)
+    # The alternate of what c5 left pays c4 half of that: both of its purchases count against it.
+    assert "ALTERNATES_COVER" in play.wire.alerts[-1]
+    play.wire.alerts.clear()
     buy(play, BUYER, 10_000)
     assert any("ALTERNATES_COVER" in alert for alert in play.wire.alerts)
     buy(play, BUYER, 4_000)

@@ -566,6 +566,19 @@ def test_a_client_that_would_exit_too_late_refuses_the_link() -> None:
     assert stock_of(play, LSP, "c0").status == "offered"
 
 
+def test_each_link_makes_the_exit_longer_by_what_its_confirmation_takes() -> None:
+    """A ceiling with room for one link: the second is refused, and the first stands."""
+    play = active()
+    client = play.clients["c0"]
+    ceiling = client.factory.terms.exit_blocks("c0") + client.life.limits.margin + 1
+    client.party = replace(client.party, life=replace(client.life, limits=replace(client.life.limits, ceiling=ceiling)))
+    buy(play, "c0")
+    assert not play.wire.alerts
+    buy(play, "c0")
+    assert any(alert.startswith("c0: EXIT_IN_TIME") for alert in play.wire.alerts)
+    assert len(links(play, "c0", "c0")) == 1
+
+
 def test_a_wrong_chain_is_named() -> None:
     play = active()
     buy(play, "c0")
