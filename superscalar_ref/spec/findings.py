@@ -143,7 +143,7 @@ def _check(repeat: Repeat, specification: Specification, known: set[str]) -> Non
     safe = repeat.kind == "variant" and variant is not None and not variant.breaks
     finds = KINDS["property"] if safe else KINDS[repeat.kind]
     if repeat.finds != finds:
-        raise fault(f"a {repeat.kind} finds '{finds}', not '{repeat.finds}'")
+        raise fault(f"{repeat.target} finds '{finds}', not '{repeat.finds}'")
     if repeat.kind in ("variant", "property", "lemma", "replay") and repeat.target not in known:
         raise fault(f"there is no {repeat.target}")
     if repeat.kind == "replay" and repeat.target not in {variant.id for variant in specification.variants}:
