@@ -536,7 +536,7 @@ def test_a_complete_close_is_taken_from_whoever_finishes_first(state: str) -> No
 
 @pytest.mark.parametrize("state", ["live", "closing", "agreed", "halted", "force_closing"])
 def test_a_close_that_the_chain_shows_ends_the_channel_wherever_this_side_stands(state: str) -> None:
-    """The peer may have completed it alone: before a crash of this side, beside its own commitment, or after a fault."""
+    """The peer may have completed it alone: before this side crashed, beside its own commitment, or after a fault."""
     done = step(MACHINE, replace(DRAINED, status=state), of_chain("close_confirmed", depth=3))
     assert done.context.status == "closed"
 

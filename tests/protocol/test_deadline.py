@@ -25,6 +25,14 @@ def test_the_lemmas_assume_the_very_expression_that_is_evaluated() -> None:
         assert set(deadline.lemmas) == assuming
 
 
+def test_a_deadline_says_what_its_row_says() -> None:
+    rows: Any = read_document(spec_directory() / "deadlines.toml").data["deadlines"]
+    for row in rows:
+        one = load_deadlines()[row["for"]]
+        kept = (one.id, one.role, one.text, list(one.lemmas), one.says, one.why)
+        assert kept == tuple(row[key] for key in ("id", "for", "height", "lemmas", "says", "why"))
+
+
 def test_the_defaults() -> None:
     values = load_parameters().defaults().as_dict()
     deadlines = load_deadlines()
@@ -58,7 +66,10 @@ def test_what_cannot_be_kept_is_refused_with_its_line(tmp_path: Path, old: str, 
     text = (copy / "deadlines.toml").read_text(encoding="utf-8")
     assert old in text
     (copy / "deadlines.toml").write_text(text.replace(old, new, 1), encoding="utf-8")
-    with pytest.raises(SpecError, match=rf"deadlines\.toml:\d+: .*{problem}"):
+    line = 1 + text[: text.index(old)].count("\n")
+    # What is missing or unknown is told at its row, or at its own line.
+    where = r"\d+" if "missing" in problem or "unknown" in problem else str(line)
+    with pytest.raises(SpecError, match=rf"deadlines\.toml:{where}: .*{problem}"):
         load_deadlines(copy)
 
 
