@@ -541,6 +541,16 @@ def test_a_close_that_the_chain_shows_ends_the_channel_wherever_this_side_stands
     assert done.context.status == "closed"
 
 
+def test_a_channel_that_took_its_first_commitments_pays_nothing_before_both_sides_have_said_that_they_hold_them() -> (
+    None
+):
+    channel, event = GOOD["CHN-71"]
+    taken = replace(step(MACHINE, channel, event).context, synced=True)
+    with pytest.raises(Refused):
+        step(MACHINE, taken, of_self("offer", **OFFER))
+    assert step(MACHINE, taken, of_peer("ready")).context.status == "live"
+
+
 @pytest.mark.parametrize("said_before", ["CHN-34", "CHN-39", "CHN-46"])
 def test_what_the_peer_says_again_is_taken_and_changes_nothing(said_before: str) -> None:
     channel, event = GOOD[said_before]

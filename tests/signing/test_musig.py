@@ -244,6 +244,11 @@ def test_bad_tweaks_are_refused() -> None:
         musig.partial_verify(session, key.public_keys[0], bytes(66), bytes(32))
     with pytest.raises(SigningError, match="no partial signature"):
         musig.partial_aggregate(session, [])
+    for names, blamed in (((), "signer 1"), (("A", "B"), "B")):
+        with pytest.raises(SigningError, match="below the group order") as caught:
+            musig.partial_aggregate(session, [bytes(31) + b"\x01", b"\xff" * 32], names)
+        assert caught.value.blame is not None
+        assert caught.value.blame.party == blamed
 
 
 def test_an_argument_that_the_library_calls_illegal_is_an_error_and_not_the_end_of_the_process() -> None:
