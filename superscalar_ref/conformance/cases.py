@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from superscalar_ref.conformance.case import Case, Topic
+from superscalar_ref.conformance.claim_cases import claim_cases
 from superscalar_ref.conformance.example import Example, example
 from superscalar_ref.conformance.message_cases import ABOUT, message_cases
 from superscalar_ref.spec.load import load_parameters
@@ -832,6 +833,7 @@ def _transactions(made: Example) -> Iterator[Case]:
     )
 
     yield from _commitments(made)
+    yield from claim_cases(made)
     yield from _sighashes(made)
 
 

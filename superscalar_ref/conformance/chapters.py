@@ -17,6 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from superscalar_ref.bitcoin.script import P2A
 from superscalar_ref.bitcoin.transaction import compact_size, from_hex
 from superscalar_ref.conformance.functions import FUNCTIONS
 from superscalar_ref.conformance.kit import load_tests
@@ -218,7 +219,13 @@ def _bytes(source: Source, slug: str) -> str:
     lines += [f"{part.ljust(66)}  {says}" for part, says in _fields(answer["transaction"], test["args"])]
     lines += ["```", "", f"- txid: `{answer['txid']}`"]
     lines += [f"- it spends: {spent['amount_sat']:,} sat, `{spent['script_pubkey']}`" for spent in answer["spent"]]
-    lines += [f"- its key path signs (BIP-341, SIGHASH_DEFAULT): `{digest}`" for digest in answer["sighashes"]]
+    leaf = source.tests.get(f"sighash-{slug}")
+    if leaf is None:
+        lines += [f"- its key path signs (BIP-341, SIGHASH_DEFAULT): `{digest}`" for digest in answer["sighashes"]]
+    else:
+        asked, said = leaf["args"], leaf["expect"]["ok"]
+        lines.append(f"- it opens the leaf `{asked['script']}`")
+        lines.append(f"- whose signature signs (BIP-342, hash type 0x{asked['hash_type']:02x}): `{said['sighash']}`")
     signed = source.tests.get(f"sign-{slug}")
     if signed is not None:
         lines.append(f"- signature of vector `sign-{slug}`: `{signed['expect']['ok']['signature']}`")
@@ -253,7 +260,8 @@ def _meaning(output: Mapping[str, Any]) -> str:
         lock = output.get("lock")
         alone = f"; or one alone, {lock['kind']} {lock['blocks']}" if lock else ""
         return f"P2TR: {len(output['signers'])} signers together{alone}"
-    return "P2TR of one party"
+    script = str(output.get("script_pubkey", ""))
+    return "pay-to-anchor (BIP-433)" if script == P2A.hex() else "P2TR of one party"
 
 
 def _messages(_: Source, family: str) -> str:

@@ -75,6 +75,29 @@ def test_every_kind_of_transaction_is_there_with_its_signature(tests: list[dict[
         assert name == "funding" or {f"sign-{name}", f"verify-{name}"} <= ids
 
 
+def test_what_comes_after_a_commitment_is_there_byte_by_byte(tests: list[dict[str, Any]]) -> None:
+    """Each with its lock, and the script that it opens where it opens one."""
+    named = {test["id"]: test for test in tests}
+    locks = {
+        slug: (one["lock_time"], one["inputs"][0]["relative_lock_blocks"])
+        for slug in ("htlc-timeout", "htlc-success", "sweep", "penalty", "claim-preimage", "claim-expired", "child")
+        if (one := named[f"tx-{slug}"]["args"])
+    }
+    assert locks == {
+        "htlc-timeout": (850_000, 0),
+        "htlc-success": (0, 0),
+        "sweep": (0, 144),
+        "penalty": (0, None),
+        "claim-preimage": (0, None),
+        "claim-expired": (850_000, None),
+        "child": (0, None),
+    }
+    assert {slug for slug in locks if f"sighash-{slug}" not in named} == {"penalty", "child"}
+    assert named["sighash-htlc-timeout"]["args"]["hash_type"] == 0x83
+    spent = named["tx-child"]["expect"]["ok"]["spent"]
+    assert spent[0] == {"amount_sat": 240, "script_pubkey": "51024e73"}
+
+
 def test_every_code_and_flag_is_registered(tests: list[dict[str, Any]]) -> None:
     codes = json.loads((VECTORS / "about" / "codes.json").read_text())["codes"]
     assert set(CODES) <= set(codes)
