@@ -49,7 +49,7 @@ def database(folder: Path, redis: str) -> ExampleDatabase:
         from hypothesis.extra.redis import RedisExampleDatabase  # only where it is asked for
         from redis import Redis  # type: ignore[import-not-found,unused-ignore]
     except ImportError as error:
-        raise InputError("--redis", "needs the package 'redis' (pip install redis)", "fuzz") from error
+        raise InputError("--redis", "needs the package 'redis': pip install -e .[fuzz]", "fuzz") from error
     if not host or not port.isdigit():
         raise InputError("--redis", f"is HOST:PORT, not '{redis}'", "fuzz")
     return RedisExampleDatabase(Redis(host, int(port)))
@@ -154,6 +154,8 @@ def main(argv: list[str] | None = None) -> int:
     ]
     for one in work:
         one.start()
+    # Whoever ends this process ends its workers too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         while any(one.is_alive() for one in work) or not said.empty():
             if said.empty():
