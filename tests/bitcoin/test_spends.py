@@ -189,6 +189,17 @@ def test_htlc_leaves() -> None:
     assert not core_accepts(with_witness(unsigned, 0, stack), 0, spent)
 
 
+def test_only_single_needs_an_output_of_the_same_index_and_every_32_bit_number_has_a_sighash() -> None:
+    spent = [TxOutput(1_000, script.P2A)] * 2
+    two = [TxInput("ab" * 32, 0), TxInput("cd" * 32, 0)]
+    transaction = build(2**32 - 1, two, [TxOutput(330, script.P2A)], 2**32 - 1)
+    for good in (SigHash.DEFAULT, SigHash.ALL, SigHash.NONE):
+        assert len(taproot_sighash(transaction, 1, spent, good)) == 32
+    for bad in (SigHash.SINGLE, SigHash.SINGLE_ANYONECANPAY):
+        with pytest.raises(InputError, match="no output of the same index"):
+            taproot_sighash(transaction, 1, spent, bad)
+
+
 def test_sighash_bad_arguments() -> None:
     spent = _spent(None)
     unsigned = _unsigned()

@@ -56,6 +56,12 @@ def test_bytes_round_trip_and_sizes_are_known_before_signing(
     assert weight.signed_vbytes(unsigned, sizes) == signed.vbytes
 
 
+@pytest.mark.parametrize("size", [252, 253, 65_535, 65_536])
+def test_the_length_of_a_witness_element_is_weighed_too(size: int) -> None:
+    unsigned = build(3, [INPUT], [TxOutput(330, P2TR)])
+    assert weight.signed_weight(unsigned, [[size]]) == with_witness(unsigned, 0, [bytes(size)]).weight
+
+
 @pytest.mark.parametrize(("p2tr", "anchors", "ins"), [(1, 1, 1), (2, 1, 1), (1, 0, 3), (252, 1, 1), (300, 1, 2)])
 def test_the_planner_s_weights_are_those_of_the_bytes(p2tr: int, anchors: int, ins: int) -> None:
     outs = [TxOutput(1_000, P2TR)] * p2tr + [TxOutput(240, script.P2A)] * anchors
