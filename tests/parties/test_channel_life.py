@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import pytest
 
 from superscalar_ref.errors import ProtocolError, Refused
@@ -155,15 +158,25 @@ def test_closing_together_waits_for_payments_in_flight() -> None:
     assert paid == [394_999, 605_000 - 300]
 
 
-def test_a_bad_signature_changes_nothing() -> None:
+BENT: dict[str, Callable[[c.SignatureForm], c.SignatureForm]] = {
+    "of-the-commitment": lambda form: replace(form, partial="11" * 32),
+    "of-its-htlc": lambda form: replace(form, htlcs=("11" * 64,)),
+    "one-too-few": lambda form: replace(form, htlcs=()),
+    "one-too-many": lambda form: replace(form, htlcs=form.htlcs * 2),
+}
+
+
+@pytest.mark.parametrize("bend", BENT.values(), ids=BENT)
+def test_a_bad_signature_changes_nothing(bend: Callable[[c.SignatureForm], c.SignatureForm]) -> None:
+    """CHN-14: of the commitment, or of a payment in it, which could not be claimed on chain without."""
     pair = Pair().open()
     outbox = pair.a.offer(1_000_000, hashed(1), 200)
     before = pair.l.channel
     for _, raw in outbox.messages:
         envelope = c.decode(raw, CLIENT)
         if isinstance(envelope.body, c.CommitmentSigned):
-            form = envelope.body.signatures[pair.outpoint]
-            bent = c.SignatureForm(form.nonce, "11" * 32, form.htlcs)
+            assert len(envelope.body.signatures[pair.outpoint].htlcs) == 1
+            bent = bend(envelope.body.signatures[pair.outpoint])
             body = c.CommitmentSigned(envelope.body.number, {pair.outpoint: bent})
             bent_envelope = c.Envelope(
                 "channel", envelope.sender_epoch, envelope.receiver_epoch, envelope.sequence, body

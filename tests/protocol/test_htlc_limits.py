@@ -91,6 +91,19 @@ def test_a_forwarder_begins_when_its_timeout_is_due_as_soon_as_it_is_out() -> No
     assert limits.forward_delta == limits.exit_blocks + parameters.number("forward_margin_blocks") == 1866 + 60
 
 
+def test_the_first_and_the_last_block_of_each_window() -> None:
+    limits = HtlcLimits(30, 5, 1_000, 20)
+    for expiry in (limits.earliest(100), limits.latest()):
+        check_expiry(limits, 100, expiry)
+    for expiry, code in ((limits.earliest(100) - 1, "EXPIRY_TOO_SOON"), (limits.latest() + 1, "EXPIRY_TOO_LATE")):
+        with pytest.raises(ProtocolError) as caught:
+            check_expiry(limits, 100, expiry)
+        assert caught.value.code == code
+    check_forward(limits, 500 + limits.forward_delta, 500)
+    with pytest.raises(ProtocolError, match="DELTA_TOO_SMALL"):
+        check_forward(limits, 499 + limits.forward_delta, 500)
+
+
 @given(incoming=heights, outgoing=heights, exit_blocks=spans, margin=spans)
 def test_a_forwarder_is_told_the_incoming_expiry_that_is_enough(
     incoming: int, outgoing: int, exit_blocks: int, margin: int
