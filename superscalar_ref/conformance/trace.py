@@ -32,8 +32,8 @@ _DEFINED_IN_TEXT = re.compile(r"^- \*\*(R-[A-Z0-9-]+)\*\* +(.*)", re.MULTILINE)
 _GENERATED = re.compile(r"<!-- generated:.*?<!-- end -->", re.DOTALL)
 _NO_IDS = frozenset({"V-WHY", "L-X"})
 """``why`` calls the patch that it makes by the first name; the second one shows the form of a lemma."""
-_NO_PAGE = frozenset({"Q-AXT-2", "Q-CER-1", "Q-CHN-1"})
-"""Questions that are asked, and have no page yet."""
+_NO_PAGE = frozenset({"Q-CER-1", "Q-CHN-1"})
+"""Questions without a page: refuted designs (V-FUND-FIRST, V-COMMITMENTS-ONE-SIDED) are the whole answer."""
 _SHOWS = re.compile(r"<!-- generated: (?:diagram|ceremony|bytes|vector) ")
 _KEYS = ("rule", "why", "test")
 
