@@ -105,14 +105,21 @@ class Handover:
     """What both sides of an assisted exit have in common."""
 
     def __init__(
-        self, side: ChannelActor, store: Store, times: Times, machine: BoundMachine[Exit] | None = None
+        self,
+        side: ChannelActor,
+        store: Store,
+        times: Times,
+        machine: BoundMachine[Exit] | None = None,
+        keyring: Store | None = None,
     ) -> None:
         """No exit yet, or the one that ``store`` holds for this channel, after a restart.
 
-        From here on payments to a point, in this channel, are this exit's.
+        ``keyring`` keeps which keys were handed over, in whatever factory; None: ``store``. From here on payments to a
+        point, in this channel, are this exit's.
         """
         self.side = side
         self.store = store
+        self.keyring = keyring or store
         self.times = times
         self.machine = machine or assisted_exit_machine()
         self.exit: Exit | None = None
@@ -142,7 +149,7 @@ class Handover:
 
     def handed_over(self, point: str) -> bool:
         """Whether this side knows that the secret of a public factory key (hex) was handed over."""
-        return self.store.document(f"handed_over/{point}") is not None
+        return self.keyring.document(f"handed_over/{point}") is not None
 
     def lock(self) -> Htlc | None:
         """The lock inside, while it is in the channel."""
@@ -276,7 +283,8 @@ class Handover:
             self._keep_key()
         if action.kind == "persist":
             if self.exit.handed_over and not self.handed_over(self.agreed.ask.point):
-                self.store.put_document(f"handed_over/{self.agreed.ask.point}", m.text_of(""))
+                self.keyring.put_document(f"handed_over/{self.agreed.ask.point}", m.text_of(""))
+                self.keyring.commit()
             self.store.put_document(self._key("state"), m.text_of(Saved(self.exit, self.agreed)))
         elif action.kind == "broadcast":
             self.outbox.broadcasts.append(self._transaction(action.name))
@@ -325,9 +333,10 @@ class ClientHandover(Handover):
         factory_key: SecretKey,
         script: bytes,
         machine: BoundMachine[Exit] | None = None,
+        keyring: Store | None = None,
     ) -> None:
         """``factory_key`` is what is handed over; ``script`` is where the claim pays; see ``Handover``."""
-        super().__init__(side, store, times, machine)
+        super().__init__(side, store, times, machine, keyring)
         self.factory_key = factory_key
         self.script = script
         self.asked: h.AskExit | None = None
@@ -448,13 +457,14 @@ class LspHandover(Handover):
         fee_sat: int,
         mining_fee_sat: int = 300,
         machine: BoundMachine[Exit] | None = None,
+        keyring: Store | None = None,
     ) -> None:
         """``coin``, of ``wallet_key``, pays the client; ``script`` takes change and refund.
 
         ``fee_sat`` is the LSP's price, ``mining_fee_sat`` what each of lock, claim and refund pays to miners. See
         ``Handover``.
         """
-        super().__init__(side, store, times, machine)
+        super().__init__(side, store, times, machine, keyring)
         self.wallet_key = wallet_key
         self.coin = coin
         self.script = script
@@ -471,7 +481,7 @@ class LspHandover(Handover):
         """The client's factory key, once it was learned."""
         if self.agreed is None:
             return None
-        stored = self.store.document(f"handed_over/{self.agreed.ask.point}")
+        stored = self.keyring.document(f"handed_over/{self.agreed.ask.point}")
         known = "" if stored is None else m.decode_plain(str, stored, str(self.store.path))
         return SecretKey(bytes.fromhex(known)) if known else None
 
@@ -606,7 +616,8 @@ class LspHandover(Handover):
         assert self.agreed is not None and self._seen is not None
         agreed = self.agreed
         key = ptlc.learn_key(agreed.output, agreed.claim, agreed.pre_signature, self._seen)
-        self.store.put_document(f"handed_over/{agreed.ask.point}", m.text_of(key.reveal().hex()))
+        self.keyring.put_document(f"handed_over/{agreed.ask.point}", m.text_of(key.reveal().hex()))
+        self.keyring.commit()
         self.side.learn(key.reveal(), key.public)
 
     def _transaction(self, name: str) -> Transaction:

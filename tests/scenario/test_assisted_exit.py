@@ -76,6 +76,19 @@ def test_a_key_that_was_handed_over_is_used_for_nothing_more() -> None:
     assert all(world.exit_of(name).handed_over(point) for name in (LEAVER, LSP))
 
 
+def test_a_client_leaves_no_other_factory_with_a_key_that_it_has_handed_over() -> None:
+    before = asked()
+    for _ in range(STEPS):
+        before.step()
+    # As if the next factory had the same key: there the LSP says nothing, and the client refuses by itself.
+    world = begun().branch()
+    world.exit_of(LEAVER).keyring = before.stores[LEAVER]
+    world.ask()
+    world.run()
+    assert "FRESH_KEY" in world.wire.alerts[-1]
+    assert not world.side(LEAVER).channel.htlcs and not world.exit_of(LEAVER).status
+
+
 def test_no_second_exit_while_one_runs() -> None:
     world = asked()
     for _ in range(8):
