@@ -43,6 +43,7 @@ from superscalar_ref.protocol.htlc_limits import HtlcLimits
 from superscalar_ref.realise.channel import revealed_by
 from superscalar_ref.signing.nonces import SeededRandomness
 from tests.lifecycle.probe import ON_ITS_WAY, STRATEGY, Foe
+from tests.lifecycle.probe import OVER as GONE
 from tests.lifecycle.stores import Crash, StoryStore
 from tests.lifecycle.story import Fault, Wrong
 from tests.lifecycle.story import kind_of as of_factory
@@ -799,7 +800,7 @@ class Trade:
         tree.look()
         if side.channel.status in OFF_CHAIN:
             side.force_close()
-        if isinstance(actor, ClientActor) and actor.life.status not in ON_ITS_WAY:
+        if isinstance(actor, ClientActor) and actor.life.status not in (*ON_ITS_WAY, *GONE):
             actor.live(Event.of("start_exit", customer[1]))
         tree.deadline = ledger.height
         for _ in range(LOCKS.end - ledger.height):
