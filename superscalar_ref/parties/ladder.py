@@ -130,6 +130,24 @@ class Ladder:
         """The cohort did not come together. Raises ``Refused`` once the day's transaction is out."""
         self._step(rung, Event.of("cohort_failed", self.name))
 
+    def replan(self, rung: Rung, offer: Offer, store: Store, old: Rung | None = None) -> Rung:
+        """Clients of the cohort do not come to sign: the day anew with those of ``offer``, as another factory (LAD-12).
+
+        ``old`` as for ``begin``. Raises ``Refused`` with nothing begun when none of the cohort is missing, or all are,
+        or when the day's transaction is out.
+        """
+        missing = rung.slot.clients - frozenset(offer.balances)
+        self._step(rung, Event.of("absent", self.name, missing=missing))
+        return self.begin(offer, store, old)
+
+    @property
+    def waiting(self) -> frozenset[str]:
+        """Clients that did not come to sign a factory, and are in none that was planned since."""
+        found: frozenset[str] = frozenset()
+        for _, slot in sorted(self._slots.items(), key=lambda item: int(item[0])):
+            found = (found - slot.clients) | slot.waiting
+        return found
+
     # -- the day -------------------------------------------------------------------------------------------------------
 
     @staticmethod

@@ -17,7 +17,7 @@ from pathlib import Path
 from superscalar_ref.errors import InputError
 from superscalar_ref.machine.bind import bind
 from superscalar_ref.machine.step import BoundMachine
-from superscalar_ref.machine.types import Action, Event, Rules, number
+from superscalar_ref.machine.types import Action, Event, Rules, names, number
 from superscalar_ref.spec.load import load_machine
 
 RULES = Rules("ladder")
@@ -45,6 +45,8 @@ class Slot:
     """Clients that have moved, or leave on chain."""
     locked: int = 0
     """What the LSP has in this factory (sat)."""
+    waiting: frozenset[str] = frozenset()
+    """Clients that did not come to sign it, for whom the LSP planned the day anew: they wait for the next."""
 
     def role_of(self, name: str) -> str:
         """Who ``name`` is to this slot: self, client, chain, clock, or stranger."""
@@ -116,6 +118,13 @@ def dying_period_over(slot: Slot, event: Event) -> bool:
     return number(event, "height") >= slot.funded_at + slot.active_blocks + slot.dying_blocks
 
 
+@RULES.guard
+def some_are_missing(slot: Slot, event: Event) -> bool:
+    """Whether who did not come are some of the cohort's clients, and not all."""
+    missing = names(event, "missing")
+    return frozenset() < missing < slot.clients
+
+
 def _persist(slot: Slot, what: str) -> tuple[Action, ...]:
     return (Action("persist", what, fields=(("factory", slot.factory),)),)
 
@@ -169,6 +178,13 @@ def return_capital(slot: Slot, event: Event) -> Result:
 def note_dropped(slot: Slot, event: Event) -> Result:
     """The cohort is given up."""
     return slot, _persist(slot, "dropped")
+
+
+@RULES.effect
+def note_waiting(slot: Slot, event: Event) -> Result:
+    """The cohort is given up; who did not come waits."""
+    waits = replace(slot, waiting=names(event, "missing"))
+    return waits, _persist(waits, "waiting")
 
 
 # -- arithmetic --------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ Laws of this module:
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -106,6 +107,8 @@ class Days:
     owed: dict[str, int] = field(default_factory=dict)
     exits: int = 0
     problems: list[str] = field(default_factory=list)
+    late: frozenset[str] = frozenset()
+    """Newcomers that do not come to sign on their first day."""
 
     @classmethod
     def start(cls, plan: Plan, pace: Pace, habit: Habit) -> Days:
@@ -167,7 +170,12 @@ class Days:
     def build(self, closing: House | None, moved: list[str], left: list[str]) -> House:
         """Sign the new factory with a cohort of those who move and of newcomers."""
         names = list(moved)
+        # Who waited comes first, and comes now.
+        waited = sorted(self.ladder.waiting)
         while len(names) < self.plan.clients:
+            if waited:
+                names.append(waited.pop(0))
+                continue
             names.append(f"u{self.born}")
             self.born += 1
         balances = dict.fromkeys(names, self.plan.balance)
@@ -179,23 +187,33 @@ class Days:
                 form = keys_form(PartyKeys(client.key.public, client.payout_script))
                 leavers[name] = (form, client.life.owed)
                 self.owed[name] = client.life.owed
-        offer = self._offer(balances, leavers)
-        rung = self.ladder.begin(offer, Store(), None if closing is None else closing.rung)
+        old = None if closing is None else closing.rung
+        rung = self.ladder.begin(self._offer(balances, leavers), Store(), old)
+        missing = frozenset(balances) & self.late - self.ladder.waiting
+        house = self._house(rung, missing)
+        if missing:
+            # The others have joined, and wait for a tree that cannot be signed.
+            there = {name: sats for name, sats in balances.items() if name not in missing}
+            house = self._house(self.ladder.replan(rung, self._offer(there, leavers), Store(), old))
+        self.ladder.signed(house.rung)
+        self.houses[house.rung.number] = house
+        return house
+
+    def _house(self, rung: Rung, missing: frozenset[str] = frozenset()) -> House:
+        """The ceremony of a factory, with all of its clients but those who are missing."""
         limits = self.plan.limits
         clients = {
             name: ClientActor(Identity(name, seed(name), rung.number), LSP, Store(), payout_script(name), limits)
-            for name in names
+            for name in rung.lsp.offer.balances
+            if name not in missing
         }
         for client in clients.values():
             client.height = self.ledger.height
         wire = Wire({LSP: rung.lsp, **clients})
         wire.post(LSP, rung.lsp.invite())
+        wire.letters = deque(letter for letter in wire.letters if letter.to not in missing)
         wire.run()
-        self.ladder.signed(rung)
-        watchers = {name: Watcher(client, self.ledger) for name, client in clients.items()}
-        house = House(rung, clients, wire, watchers)
-        self.houses[rung.number] = house
-        return house
+        return House(rung, clients, wire, {name: Watcher(client, self.ledger) for name, client in clients.items()})
 
     def _offer(self, balances: Mapping[str, int], leavers: Mapping[str, tuple[m.KeysForm, int]]) -> Offer:
         plan = self.plan
@@ -208,7 +226,7 @@ class Days:
             for leaf in tree.leaves()
         }
         return Offer(
-            f"factory-{len(self.houses)}",
+            f"factory-{len(self.ladder.rungs)}",
             plan.shape,
             balances,
             contents,

@@ -143,6 +143,42 @@ def test_a_cohort_that_does_not_come_together_costs_nothing() -> None:
     refused(lambda: days.ladder.publish(new.rung), "OUT_OF_TURN")
 
 
+def test_who_does_not_come_to_sign_waits_and_the_day_is_planned_anew() -> None:
+    days = Days.start(plan(3), PACE, habit)
+    days.late = frozenset({"u1"})
+    first = days.day(0)
+    # The factory of the day is another one, without it and with fresh keys.
+    assert (first.funds, days.ladder.rungs[0].slot.status) == (1, "dropped")
+    assert set(days.houses[1].clients) == {"u0", "u2"}
+    dropped, funded = days.ladder.rungs[0].lsp, days.ladder.rungs[1].lsp
+    assert dropped.key.public != funded.key.public
+    assert dropped.joins["u0"].keys.factory_key != funded.joins["u0"].keys.factory_key
+    assert days.ladder.rungs[1].slot.status == "active"
+    assert days.ladder.waiting == {"u1"}
+    before = days.ladder
+    again = Ladder(LSP, seed(LSP), wallet_key(LSP), wallet_script(LSP), PACE, 3, before.ledger, before.store, ())
+    assert again.waiting == {"u1"}, "across a restart"
+    # The next day it is the first of the newcomers.
+    second = days.day(1)
+    assert second.funds == 2
+    assert set(days.houses[2].clients) == {"u1", "u3", "u4"}
+    assert days.ladder.waiting == frozenset()
+
+
+def test_nobody_missing_or_all_or_too_late_is_no_new_plan() -> None:
+    days, old, new = on_the_last_day()
+    offer = new.rung.lsp.offer
+    refused(lambda: days.ladder.replan(new.rung, offer, Store(), old.rung), "SOME_ARE_MISSING")
+    refused(
+        lambda: days.ladder.replan(new.rung, replace(offer, balances={"x": 50_000}), Store(), old.rung),
+        "SOME_ARE_MISSING",
+    )
+    days.publish(new, old, [])
+    one = replace(offer, balances={"u0": 50_000})
+    refused(lambda: days.ladder.replan(new.rung, one, Store()), "OUT_OF_TURN")
+    assert len(days.ladder.rungs) == 3
+
+
 def test_every_client_of_a_dying_factory_is_told() -> None:
     days, old, _ = on_the_last_day()
     assert [client for number, client in days.ladder.notices if number == old.rung.number] == ["u0", "u1"]

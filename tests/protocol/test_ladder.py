@@ -55,6 +55,8 @@ ROWS: list[tuple[str, str, str, dict[str, Any], str, str, list[tuple[str, str]]]
     ("resolving", "outputs_spent", "chain", {"depth": 2}, "LAD-10", "gone", [("persist", "returned")]),
     ("building", "cohort_failed", "L", {}, "LAD-11", "dropped", [("persist", "dropped")]),
     ("ready", "cohort_failed", "L", {}, "LAD-11", "dropped", [("persist", "dropped")]),
+    ("building", "absent", "L", {"missing": frozenset("A")}, "LAD-12", "dropped", [("persist", "waiting")]),
+    ("ready", "absent", "L", {"missing": frozenset("B")}, "LAD-12", "dropped", [("persist", "waiting")]),
 ]
 
 
@@ -80,6 +82,10 @@ REFUSED: list[tuple[str, str, str, dict[str, Any], str]] = [
     ("resolving", "outputs_spent", "chain", {"depth": 1}, "deep_enough"),
     ("active", "tick", "clock", {"height": 109}, "active_period_over"),
     ("dying", "tick", "clock", {"height": 112}, "dying_period_over"),
+    ("building", "absent", "L", {"missing": frozenset()}, "some_are_missing"),
+    ("building", "absent", "L", {"missing": frozenset("AB")}, "some_are_missing"),
+    ("building", "absent", "L", {"missing": frozenset("C")}, "some_are_missing"),
+    ("building", "absent", "A", {"missing": frozenset("B")}, "wrong_sender"),
     ("dying", "answer", "C", {}, "wrong_sender"),
     ("dying", "answer", "L", {}, "wrong_sender"),
 ]
@@ -112,6 +118,13 @@ def test_capital_is_locked_from_funding_until_nothing_is_left() -> None:
     assert (funded.locked, funded.funded_at) == (7, 100)
     assert take(replace(funded, status="closing"), "close_confirmed", "chain", depth=2).context.locked == 0
     assert take(replace(funded, status="resolving"), "outputs_spent", "chain", depth=2).context.locked == 0
+
+
+def test_who_did_not_come_to_sign_is_known_to_wait() -> None:
+    assert take(BASE, "absent", "L", missing=frozenset("B")).context.waiting == {"B"}
+    for status in ("funding", "active", "dying", "closing", "gone"):
+        with pytest.raises(Refused, match="OUT_OF_TURN"):
+            take(replace(ALL, status=status), "absent", "L", missing=frozenset("B"))
 
 
 USUAL = Pace(30 * 144, 3 * 144)
