@@ -61,4 +61,4 @@ def test_everything_but_the_locks_of_states_is_later() -> None:
     game = one_visit(tree(), TOWER, LATER)
     assert [t.lock_time for t in game.templates] == [0, 0, 0, 20 + LATER]
     assert (game.idle_until, game.stand_in_until, game.height) == (18, 18, 0)
-    assert game.stand_in == {"older", "newest"}
+    assert game.stand_in == frozenset({"older", "newest"})
