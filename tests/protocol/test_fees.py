@@ -49,8 +49,9 @@ def test_a_faulty_file_is_refused_with_its_place(tmp_path: Path, old: str, new: 
     assert old in text
     (tmp_path / "fees.toml").write_text(text.replace(old, new, 1), encoding="utf-8")
     line = 1 + text[: text.index(old)].count("\n")
-    with pytest.raises(SpecError, match=rf"fees\.toml:{line}: .*({problem})"):
+    with pytest.raises(SpecError, match=rf"fees\.toml:{line}: .*({problem})") as caught:
         load_fee_rules(tmp_path)
+    assert caught.value.rule == "fees"
 
 
 def test_a_rule_says_what_its_row_says() -> None:
