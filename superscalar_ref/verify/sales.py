@@ -167,6 +167,8 @@ def _poison(scene: Scene, parties: Parties, trials: list[Trial]) -> Iterator[Che
     for actor in parties.everyone():
         scene.watch(actor, Trial("sales", scene.start))
     old = lsp.counted_blueprint().path(BUYERS[0])
+    link = [one.sale.link for one in lsp.factory.record.sales if one.stock == len(BUYERS)][-1]
+    yield _never_signed(parties, link, "sales/poison-of-a-link", "nobody signs the poison of the newest chain's link")
     parties.wire.post(lsp.name, lsp.update(scene.example.tree.root.path, {}))
     parties.wire.run()
     new = lsp.counted_blueprint().path(BUYERS[0])
@@ -174,7 +176,7 @@ def _poison(scene: Scene, parties: Parties, trials: list[Trial]) -> Iterator[Che
     yield complete
     if not complete.passed:
         return
-    yield _never_signed(parties, new[-1])
+    yield _never_signed(parties, new[-1], "sales/poison-of-the-newest", "nobody signs the poison of the newest state")
     trial = Trial("sales/newest", scene.start.fork())
     trials.append(trial)
     yield _newest_wins(scene, parties, trial, old, new)
@@ -212,25 +214,20 @@ def _complete(parties: Parties, old: str, new: str) -> Check:
     )
 
 
-def _never_signed(parties: Parties, new: str) -> Check:
-    """The LSP and a client are asked to sign the poison of the newest state's outputs."""
+def _never_signed(parties: Parties, newest: str, check: str, says: str) -> Check:
+    """The LSP and a client are asked to sign the poison of the outputs of what is newest."""
     said = []
     for actor in (parties.lsp, parties.clients[BUYERS[0]]):
-        said.append(_asked_for_poison(actor, actor.factory.templates[new]))
-    refused = all("ONLY_SUPERSEDED" in one for one in said)
-    return Check(
-        "sales/poison-of-the-newest",
-        "sales",
-        "nobody signs the poison of the newest state",
-        refused,
-        said[0],
-        ("SES-5", "D-10"),
-    )
+        template = actor.factory.templates[newest]
+        shared = [n for n, output in enumerate(template.outputs) if {actor.name, parties.lsp.name} <= output.signers]
+        said += [_asked_for_poison(actor, template, index) for index in shared]
+    refused = len(said) > 1 and all("ONLY_SUPERSEDED" in one for one in said)
+    return Check(check, "sales", says, refused, said[0], ("SES-5", "D-10"))
 
 
-def _asked_for_poison(actor: Actor, state: Template) -> str:
-    """What the table says when the session for the poison of the state's first output is opened and to be signed."""
-    made = poison(actor.factory.terms, state.outpoint(0), state.outputs[0])
+def _asked_for_poison(actor: Actor, template: Template, index: int) -> str:
+    """What the table says when the session for the poison of an output is opened and to be signed."""
+    made = poison(actor.factory.terms, template.outpoint(index), template.outputs[index])
     assert made is not None
     asked = task(actor.counted_blueprint(), made, actor.name, "its sighash")
     party = replace(actor.party, signer=with_tasks(actor.party.signer, [asked]))
