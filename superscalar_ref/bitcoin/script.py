@@ -34,7 +34,8 @@ def _x_only(key: bytes) -> bytes:
 def csv_leaf(key: bytes, blocks: int) -> bytes:
     """``<key> CHECKSIGVERIFY <blocks> CHECKSEQUENCEVERIFY`` for a 32-byte x-only key.
 
-    Raises InputError for a wrong key length or a lock outside 1..65535 blocks: a zero would leave an empty stack top.
+    Raises InputError for a wrong key length or a lock outside 1..65535 blocks: a zero would leave an empty stack top
+    (R-LOCK-SCRIPT).
     """
     if blocks == 0:
         raise InputError("relative lock", "a lock of 0 blocks leaves false on the stack", "BIP-112")

@@ -14,6 +14,7 @@ from superscalar_ref.conformance.case import Case, Topic
 from superscalar_ref.conformance.claim_cases import claim_cases
 from superscalar_ref.conformance.example import Example, example
 from superscalar_ref.conformance.message_cases import ABOUT, message_cases
+from superscalar_ref.signing.musig import aggregate_in_order
 from superscalar_ref.spec.load import load_parameters
 from superscalar_ref.spec.parameters import Constraint, Parameter, ParameterSet
 
@@ -722,7 +723,13 @@ def _keys(made: Example) -> Iterator[Case]:
 
     def keys(slug: str, comment: str, public: list[str], negative: bool = False, *flags: str, **form: Any) -> Case:
         return Case(
-            f"aggregate-{slug}", "key.aggregate", {"public_keys": public, **form}, ("R-KEYS",), comment, flags, negative
+            f"aggregate-{slug}",
+            "key.aggregate",
+            {"public_keys": public, **form},
+            ("R-KEYS", "R-KEY-ORDER") if "key-order" in flags else ("R-KEYS",),
+            comment,
+            flags,
+            negative,
         )
 
     yield keys("two", "A client and the LSP, as in a channel.", [a, lsp])
@@ -747,7 +754,9 @@ def _keys(made: Example) -> Iterator[Case]:
 
     def lock(slug: str, kind: str, blocks: int, comment: str, negative: bool = False, owner: str = lsp) -> Case:
         form = {"owner": owner, "kind": kind, "blocks": blocks}
-        return Case(f"lock-{slug}", "script.lock", form, ("D-9",), comment, ("false-lock", "off-by-one"), negative)
+        return Case(
+            f"lock-{slug}", "script.lock", form, ("R-LOCK-SCRIPT",), comment, ("false-lock", "off-by-one"), negative
+        )
 
     yield lock("csv-one", "csv", 1, "Numbers to 16 are opcodes.")
     yield lock("csv-sixteen", "csv", 16, "The last number that is an opcode.")
@@ -1129,6 +1138,17 @@ def _signatures(made: Example) -> Iterator[Case]:
     yield forged("key-no-point", "The key is no point.", "bad-point", public_key=NOT_A_POINT[2:])
     yield forged(
         "untweaked", "The key without the output's tweak.", "missing-tweak", public_key=made.untweaked(one)[2:]
+    )
+    unsorted = aggregate_in_order(tuple(bytes.fromhex(made.public(name)) for name in sorted(one.signers, reverse=True)))
+    assert unsorted.taproot(None).x_only.hex() != key
+    yield Case(
+        "verify-forged-unsorted",
+        "schnorr.verify",
+        {"public_key": unsorted.taproot(None).x_only.hex(), "message": message, "signature": signature},
+        ("R-KEY-ORDER",),
+        "The key of the same signers, not sorted.",
+        ("key-order",),
+        True,
     )
     yield forged("short", "A signature has 64 bytes.", "malformed", signature=signature[:-2])
     yield forged("with-type", "SIGHASH_DEFAULT adds no byte.", "malformed", signature=signature + "00")

@@ -5,6 +5,7 @@ Laws of this module:
 * A requirement is a row of a table, a constraint between parameters, or a line ``- **R-X** …`` of a chapter.
 * Every id that the specification, a vector or the package names is defined somewhere; no id is defined twice; no
   decision, finding, constraint or rule of the text is named by nothing but its own page.
+* A text says MUST, MUST NOT or SHOULD only in a requirement, so that each has an id.
 * A requirement with MUST has a negative vector, or ``spec/without_vectors.toml`` says why not and which test it has.
 """
 
@@ -35,6 +36,9 @@ _NO_IDS = frozenset({"V-WHY", "L-X"})
 _NO_PAGE = frozenset({"Q-CER-1", "Q-CHN-1"})
 """Questions without a page: refuted designs (V-FUND-FIRST, V-COMMITMENTS-ONE-SIDED) are the whole answer."""
 _SHOWS = re.compile(r"<!-- generated: (?:diagram|ceremony|bytes|vector) ")
+_NOT_NORMATIVE = frozenset({"README.md", "conformance.md", "traceability.md", "decisions.md"})
+"""Chapters that speak of requirements, and of the kit, and make none."""
+_BINDS = re.compile(r"\b(?:MUST|SHOULD)(?: NOT)?\b")
 _KEYS = ("rule", "why", "test")
 
 
@@ -106,7 +110,7 @@ def trace(tests: Sequence[Mapping[str, Any]], root: Path | None = None) -> Trace
         )
         for identity, places in defined.items()
     )
-    faults = (*_faults(defined, tests, in_code), *_faults_of_arguments(argued, requirements, root))
+    faults = (*_faults(defined, tests, in_code), *_faults_of_words(), *_faults_of_arguments(argued, requirements, root))
     return Trace(requirements, faults)
 
 
@@ -126,6 +130,17 @@ def _faults_of_arguments(
             yield f"{identity} stands in spec/without_vectors.toml and has a negative vector"
         elif root is not None and test.removeprefix("tests/") not in known[identity].tests:
             yield f"{identity}: {test} does not name it, or is not there (spec/without_vectors.toml)"
+
+
+def _faults_of_words() -> Iterator[str]:
+    """Words of a requirement in the text of a chapter that stand in none."""
+    for path in sorted((spec_directory() / "chapters").glob("*.md")):
+        if path.name in _NOT_NORMATIVE:
+            continue
+        for part in re.split(r"\n\s*\n|\n(?=- )", _GENERATED.sub("", _read(path))):
+            if _BINDS.search(part) and not part.lstrip().startswith("- **R-"):
+                said = " ".join(part.split())
+                yield f"chapters/{path.name} says {_BINDS.findall(part)[0]} in no requirement: {said:.60}"
 
 
 def _drawn(where: str) -> str:

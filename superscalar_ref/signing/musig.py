@@ -64,7 +64,7 @@ def sort_keys(keys: Iterable[bytes]) -> tuple[bytes, ...]:
 
 
 def aggregate(keys: Iterable[bytes]) -> AggregateKey:
-    """The untweaked aggregate of 33-byte keys, sorted first (D-1). Kept for each set of signers.
+    """The untweaked aggregate of 33-byte keys, sorted first (D-1, R-KEY-ORDER). Kept for each set of signers.
 
     Raises SigningError when there is no key, or one is not a point.
     """

@@ -137,6 +137,12 @@ PLANTED = [
         '[[rules]]\nrule = "R-GONE"\nwhy = "x"\ntest = "tests/x.py"\n',
         "R-GONE is named in spec/without_vectors.toml",
     ),
+    (
+        "chapters/stock.md",
+        "# Stock and sales",
+        "# Stock and sales\n\nA buyer MUST pay.\n",
+        "chapters/stock.md says MUST in no",
+    ),
     (ARGUED, "test_channel_opening", "test_fees", "R-CHANNEL-OPENED: tests/parties/test_fees.py does not name it"),
 ]
 """File, what stands there, what is put there, and what is then said."""
