@@ -8,7 +8,7 @@ from typing import Any
 
 from superscalar_ref.bitcoin.sighash import taproot_sighash
 from superscalar_ref.bitcoin.transaction import Transaction, TxOutput, with_witness
-from superscalar_ref.errors import InputError, Refused
+from superscalar_ref.errors import InputError, ProtocolError, Refused
 from superscalar_ref.machine.step import chosen, refusal
 from superscalar_ref.machine.types import Action, Event, Value
 from superscalar_ref.parties import messages as m
@@ -514,7 +514,7 @@ class LspActor(Actor):
         except (Refused, InputError) as error:
             self.received = before
             instead = fallback(error.guard) if isinstance(error, Refused) else fallback("amount_available")
-            self._alert(error)
+            self._alert(ProtocolError("STK-3", "NOT_SOLD", f"to {sender}: {error}; instead: {instead}"))
             self._send(sender, m.SaleRefused(str(error), instead))
         except Exception:
             self.received = before
