@@ -68,6 +68,12 @@ def test_it_never_publishes_an_older_state_because_it_cannot_pay_for_the_newest(
     assert decide(strategy, view({KICK: 4}, 8, held=close, affordable=frozenset({"old"}))) == (), "a block between them"
 
 
+def test_an_older_state_that_is_left_out_keeps_no_other_kickoff_s_newest_back(strategy: Strategy) -> None:
+    other = Outpoint("other kickoff", 0)
+    held = dict(HELD, slower=template("slower", Kind.STATE, other, 5))
+    assert decide(strategy, view({KICK: 4, other: 4}, 9, held=held)) == ("new", "slower")
+
+
 def test_what_is_not_ready_or_not_paid_for_keeps_nothing_else_of_its_kind_back(strategy: Strategy) -> None:
     places = {name: Outpoint(name, 0) for name in ("first", "second", "third")}
     held = {name: template(name, Kind.KICKOFF, place) for name, place in places.items()}

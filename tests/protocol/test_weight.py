@@ -59,6 +59,10 @@ def test_most_outputs_is_the_last_that_fits_a_version_3_transaction() -> None:
     assert key_path_vbytes(most_outputs()) <= TRUC_MAX_VBYTES < key_path_vbytes(most_outputs() + 1)
 
 
+def test_most_outputs_fills_a_limit_exactly() -> None:
+    assert [most_outputs(key_path_vbytes(count)) for count in (1, 5, 20)] == [1, 5, 20]
+
+
 @pytest.mark.parametrize("limit", [11_019, 11_020, 20_000])
 def test_most_outputs_across_the_wider_count(limit: int) -> None:
     assert key_path_vbytes(most_outputs(limit)) <= limit < key_path_vbytes(most_outputs(limit) + 1)
