@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -314,3 +314,23 @@ def test_a_payment_in_flight_ends_alike_in_both_channels_when_either_goes_on_cha
     earned = lsp - 2 * (CAPACITY_SAT - start)
     # A few satoshis are rounded off; the fee of the payment is 1 sat and 1 msat.
     assert -3 <= earned - (1 if claimed else 0) <= 1
+
+
+def test_what_is_too_small_for_an_output_comes_back_when_the_commitment_is_deep_and_not_before() -> None:
+    """R-FORWARD-BACK: a reorg may still bring a commitment, or a close, in which the payee has claimed it."""
+    net = Net.start(one="A", two="B")
+    small = 100_000
+    net.route(1, "two", amount=small)
+    net.pairs["two"].a.answer = lambda htlc: None
+    net.pay("one", 1, amount=small + FEE_MSAT)
+    out, came = net.pairs["two"].l, net.pairs["one"]
+    assert len(out.channel.htlcs) == 1 and len(came.l.channel.htlcs) == 1
+    out.force_close()
+    chain = Chain(net.ledger, {LSP: ChannelWatcher(out, net.ledger)})
+    chain.round([LSP])
+    out.channel = replace(out.channel, depth=3)
+    for depth in range(1, 4):
+        chain.watchers[LSP].look()
+        net.run()
+        assert bool(came.a.channel.htlcs) is (depth < 3), f"at depth {depth}"
+        net.ledger.mine([])
