@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import example, given, settings
@@ -370,3 +371,18 @@ def test_random_lives_conserve_every_millisatoshi_and_come_to_rest(operations: l
     check(pair)
     assert not pair.a.channel.htlcs and not pair.l.channel.htlcs, (pair.a.channel, pair.l.channel)
     assert pair.a.channel.balance_msat + pair.l.channel.balance_msat == TOTAL
+
+
+def test_a_peer_that_names_another_point_for_what_was_signed_is_refused() -> None:
+    """CHN-19: the peer would hold a second commitment of one number, and its secret would revoke one alone."""
+    pair = Pair().open()
+    pair.a.offer(1_000_000, hashed(1), 200)
+    assert pair.a.channel.theirs == 1, "signed, and lost on its way"
+    _, raw = pair.l.connect().messages[0]
+    envelope = c.decode(raw, LSP)
+    assert isinstance(envelope.body, c.Reestablish) and envelope.body.next_commitment == 1
+    bent = replace(envelope, body=replace(envelope.body, point=pair.a.own_secret(0).public.hex()))
+    signed = pair.a.their_commitment(1)
+    outbox = pair.a.receive(LSP, c.encode(bent))
+    assert any("POINT_CHANGED" in alert for alert in outbox.alerts), outbox.alerts
+    assert not pair.a.channel.synced and pair.a.their_commitment(1) == signed
