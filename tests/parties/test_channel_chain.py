@@ -144,7 +144,9 @@ def test_with_two_outpoints_either_side_closes_on_the_one_that_is_on_chain(close
     assert side.own is not None
     said = side.own.said
     side.force_close()
-    play.chain.mine([side.own_transaction(side.channel.outpoints[on_new])])
+    commitments = [side.own_transaction(outpoint) for outpoint in side.channel.outpoints]
+    assert [one for _, one in play.chain.watchers[closer].look()] == commitments, "it publishes for whichever is there"
+    play.chain.mine([commitments[on_new]])
     pair.a.answer, pair.l.answer = knows_of(1), knows_of()
     play.settle()
     assert play.ends() == expected(said, closer, {CLIENT: {hashed(1)}, LSP: set()})

@@ -219,3 +219,15 @@ def test_a_wrong_secret_is_answered_by_policy_and_the_mark_stays(policy: str, st
     assert [name for name, _ in pair.broadcasts] == ([CLIENT] if policy == "close" else [])
     if policy == "halt":
         assert again.force_close().broadcasts
+
+
+def test_a_peer_that_closes_to_another_script_than_it_named_is_refused() -> None:
+    """CHN-41: whoever has got into its wire could name their own."""
+    pair = Pair().open()
+    _, raw = pair.a.shutdown().messages[0]
+    envelope = c.decode(raw, CLIENT)
+    assert isinstance(envelope.body, c.Shutdown)
+    bent = replace(envelope, body=replace(envelope.body, script="0014" + "11" * 20))
+    before = pair.l.channel
+    assert any("OTHER_SCRIPT" in alert for alert in pair.l.receive(CLIENT, c.encode(bent)).alerts)
+    assert pair.l.channel == before
