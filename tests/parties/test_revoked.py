@@ -88,13 +88,15 @@ class Theft:
     thief: ChannelActor
     ledger: KernelLedger
     towers: dict[str, Tower] = field(default_factory=dict)
+    outpoint: int = -1
+    """Which of the outpoints that the commitment was signed for is spent."""
 
     @classmethod
-    def of(cls, past: Past, name: str, which: int, away: int = 0) -> Theft:
+    def of(cls, past: Past, name: str, which: int, away: int = 0, outpoint: int = -1) -> Theft:
         """On a copy of the chain, ``away`` blocks after the last payment has expired."""
         ledger = past.play.chain.ledger.fork()
         ledger.advance(EXPIRY - ledger.height + away)
-        return cls(past, past.side(name, which), ledger)
+        return cls(past, past.side(name, which), ledger, outpoint=outpoint)
 
     @property
     def said(self) -> View:
@@ -108,7 +110,7 @@ class Theft:
 
     def strike(self, own_inputs: bool) -> list[Transaction]:
         """What the thief publishes; ``own_inputs``: its second stages carry a coin of its own, for fees."""
-        place = self.thief.channel.outpoints[-1]
+        place = self.thief.channel.outpoints[self.outpoint]
         stages = second_stages(self.thief.own_commitment(place))
         assert self.thief.own is not None
         theirs = [bytes.fromhex(one) for one in self.thief.own.signatures[place].htlcs]
@@ -240,6 +242,20 @@ def test_second_stages_with_the_lsps_own_inputs_are_no_towers_but_the_clients_wi
     theft = Theft.of(pasts[move], LSP, which)
     ends = theft.play(own_inputs=True, tower=0, wakes=wakes)
     assert ends[LSP] == (0 if saved else theft.payments), "the rest is punished by the tower"
+
+
+@pytest.mark.parametrize("tower", [0, None])
+def test_a_commitment_for_two_outpoints_is_punished_on_the_one_that_was_left(
+    pasts: dict[bool, Past], tower: int | None
+) -> None:
+    """The old leaf is confirmed after the move: the tower keeps the penalties for either outpoint."""
+    past = pasts[True]
+    (which,) = (one for one in WITH_MOVE if len(past.side(LSP, one).channel.outpoints) == 2)
+    theft = Theft.of(past, LSP, which, outpoint=0)
+    left = theft.thief.channel.outpoints[0]
+    assert left not in past.side(LSP).channel.outpoints
+    ends = theft.play(own_inputs=False, tower=tower)
+    assert (ends[LSP] == 0) == (tower is not None), "without a tower it pays the thief"
 
 
 def test_thirty_days_away_with_a_tower(pasts: dict[bool, Past]) -> None:
