@@ -38,7 +38,7 @@ from tests.lifecycle.market import Market, Package
 from tests.lifecycle.plans import ECONOMY, END, LIMITS, START, Plan
 from tests.lifecycle.probe import ON_ITS_WAY, OVER, STRATEGY, Exit, Foe, Piece, leave, piece
 from tests.lifecycle.stores import Crash, StoryStore
-from tests.parties.scene import COIN, LSP, WALLET_SCRIPT, Scene, coin, identity
+from tests.parties.scene import COIN, LSP, WALLET_SCRIPT, Scene, coin, forget, identity
 
 Fault = tuple[int, str, bool]
 """Commits until a store fails, how it fails, and whether what was ready to leave before leaves all the same."""
@@ -280,7 +280,18 @@ class Story:
         for leaf in leaves_below(node):
             changed[leaf.path] = self._shifted(leaf.path, standing[leaf.path], shifts)
         what = f"({lsp.life.status}): proposes version of {node.path} with {shifts} for {node.clients}"
-        self.act(LSP, what, lambda _: lsp.update(node.path, changed))
+        honest = lsp.tables
+
+        def propose(_: Actor) -> Outbox:
+            if min(shifts) < 0:
+                # Whoever wants to give less is dishonest: its own table would refuse.
+                forget(lsp, "factory", "balance_not_less")
+            try:
+                return lsp.update(node.path, changed)
+            finally:
+                lsp.tables = honest
+
+        self.act(LSP, what, propose)
 
     def _shifted(self, path: str, leaf: LeafContents, shifts: tuple[int, ...]) -> LeafContents:
         """A leaf's contents with money from the LSP's side or the stock to the clients; the sum stays."""
