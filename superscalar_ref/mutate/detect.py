@@ -45,7 +45,7 @@ TESTS: Mapping[str, tuple[str, ...]] = {
     ),
     "watchtower": ("protocol/test_watchtower.py", "parties/test_tower.py"),
     "ladder": ("protocol/test_ladder.py", "parties/test_ladder.py"),
-    "assisted_exit": ("protocol/test_assisted_exit.py",),
+    "assisted_exit": ("protocol/test_assisted_exit.py", "check/test_handover.py", "scenario/test_assisted_exit.py"),
     PARAMETERS: (
         "spec/test_parameters_content.py",
         "protocol/test_htlc_limits.py",
@@ -65,7 +65,7 @@ TESTS: Mapping[str, tuple[str, ...]] = {
 """Under ``tests/``: what looks at each table, the cheapest first; a file that does not exist is left out."""
 _OF_A_MACHINE = dict.fromkeys(("by", "swap"), ("spec/test_every_table.py",))
 """What must be true of every machine's table, by the kind of fault that it notices."""
-TIDY = ("scene", "every_row", "every_guard", "every_effect", "every_way", "each_role_pays", "faulty_file")
+TIDY = ("scene", "every_row", "every_guard", "every_effect", "every_way", "each_role_pays", "faulty_file", "says_why")
 """Words in the names of tests that only compare a table with a list of its own rows: they notice no loss."""
 DROPPED = "dropped_is_missed"
 """In the names of tests that themselves take a guard or an effect out of the sound table: red when nobody misses it."""
