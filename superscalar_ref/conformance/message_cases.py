@@ -185,6 +185,9 @@ def _wrong_json() -> Iterator[Case]:
     yield one("more-than-all", "More than all money.", "amounts", factory="f", balance=2_100_000_000_000_001)
     yield one("empty-name", "A name is not empty.", "malformed", factory="", balance=300)
     yield one("upper-case-hex", "Hex is in lower case.", "two-encodings", "registered", txids=["AB" * 32])
+    offer = _sample(load_messages(), "offer_exit")["body"]
+    yield one("offer-half", "A half has 32 bytes.", "off-by-one", "offer_exit", **{**offer, "nonce": "14" * 31})
+    yield one("offer-height", "No height, but a time.", "off-by-one", "offer_exit", **{**offer, "expiry": 500_000_000})
     envelope = _sample(load_messages(), "stfu")
     yield Case(
         "message-json-no-envelope",
@@ -230,6 +233,14 @@ def _wrong_binary() -> Iterator[Case]:
     yield one("empty-name", "a000 00 00 02 02 012c", "A name is not empty.", "R-TLV-FIELD", "malformed")
     yield one("swapped", "a000 02 02 012c 00 01 66", "The fields in the other order.", "R-TLV-ORDER", "two-encodings")
     yield one("twice", "a000 00 01 66 00 01 67 02 02 012c", "Two names.", "R-TLV-ORDER", "duplicate")
+    offer, scalar = _raw(_sample(load_messages(), "offer_exit")).hex(), "1620" + "16" * 32
+    assert offer.endswith(scalar)
+    begin = offer.removesuffix(scalar)
+    yield one("offer-short", begin + "161f" + "16" * 31, "A half has 32 bytes.", "R-TLV-FIELD", "off-by-one")
+    yield one("offer-long", begin + "1621" + "16" * 33, "And not 33.", "R-TLV-FIELD", "off-by-one")
+    yield one("offer-unsigned", begin, "An offer without half of its pre-signature.", "R-TLV-FIELD", "malformed")
+    refused = _raw({"message": "refuse_exit", "body": {"channel": "A", "reason": ""}}).hex()
+    yield one("refused-wordless", refused, "A reason may be empty.", "R-TLV-FIELD", negative=False)
     nonces = _raw({"message": "nonces", "body": {"attempt": 1, "nonces": {"a": "02" * 66, "b": "03" * 66}}})
     first, second = sized(b"a") + sized(b"\x02" * 66), sized(b"b") + sized(b"\x03" * 66)
     assert nonces.endswith(first + second)

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from superscalar_ref.errors import MessageError
-from superscalar_ref.parties import channel_messages, messages, tower_messages
+from superscalar_ref.parties import channel_messages, handover_messages, messages, tower_messages
 from superscalar_ref.parties.channel_messages import Envelope
 from superscalar_ref.parties.tlv import (
     ORDER,
@@ -33,12 +33,12 @@ from superscalar_ref.spec.wire_forms import Field, Form, MessageTable, load_mess
 
 EVEN = "R-TLV-EVEN"
 FIELD = "R-TLV-FIELD"
-Said = messages.Message | Envelope | tower_messages.TowerMessage
+Said = messages.Message | Envelope | tower_messages.TowerMessage | handover_messages.HandoverMessage
 """What is said between any two parties."""
 _OUTPOINT = re.compile(r"([0-9a-f]{64}):(0|[1-9][0-9]{0,5})")
 _NAME_OF = {
     kind: name
-    for names in (messages.NAMES, channel_messages.NAMES, tower_messages.NAMES)
+    for names in (messages.NAMES, channel_messages.NAMES, tower_messages.NAMES, handover_messages.NAMES)
     for name, kind in names.items()
 }
 _ENVELOPE = ("channel", "sender_epoch", "receiver_epoch", "sequence")
@@ -84,6 +84,8 @@ def read_json(raw: bytes, sender: str) -> Said:
         raise MessageError(f"message of {sender}", "no JSON object with the name of a message", "message-form")
     if name in channel_messages.NAMES:
         return channel_messages.decode(raw, sender)
+    if name in handover_messages.NAMES:
+        return handover_messages.decode(raw, sender)
     return tower_messages.decode(raw, sender) if name in tower_messages.NAMES else messages.decode(raw, sender)
 
 

@@ -73,7 +73,7 @@ class MessageForm:
 
     name: str
     family: str
-    """factory | channel | tower."""
+    """factory | channel | tower | exit."""
     type: int
     sender: str
     receiver: str

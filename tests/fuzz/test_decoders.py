@@ -23,7 +23,7 @@ from superscalar_ref.conformance.kit import load_known
 from superscalar_ref.conformance.vectors import check_file
 from superscalar_ref.errors import SuperscalarError
 from superscalar_ref.mutate.run import Answers
-from superscalar_ref.parties import channel_messages, messages, tower_messages
+from superscalar_ref.parties import channel_messages, handover_messages, messages, tower_messages
 from superscalar_ref.parties.kit import FORMAT, VERSION, Kit, read_kit
 from superscalar_ref.protocol.backup import load_backup_rules
 from superscalar_ref.protocol.fees import load_fee_rules
@@ -145,6 +145,8 @@ READERS = {
         lambda raw, _: channel_messages.decode(raw, "A"),
         lambda: envelopes(channel_messages.NAMES, channel="A", sender_epoch=1, receiver_epoch=1, sequence=1)),
     "tower message": Reader(lambda raw, _: tower_messages.decode(raw, "A"), lambda: envelopes(tower_messages.NAMES)),
+    "exit message": Reader(
+        lambda raw, _: handover_messages.decode(raw, "A"), lambda: envelopes(handover_messages.NAMES)),
     "kit": Reader(at("k.json", lambda f: read_kit(f / "k.json")), kits),
     "transaction": Reader(lambda raw, _: from_bytes(raw), lambda: [TRANSACTION]),
     "chain record": Reader(at("c.jsonl", lambda f: read_blocks(f / "c.jsonl")),

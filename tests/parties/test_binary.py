@@ -6,7 +6,7 @@ import dataclasses
 import json
 import shutil
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +15,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from superscalar_ref.errors import MessageError, SpecError
-from superscalar_ref.parties import binary, channel_messages, messages, tlv, tower_messages
+from superscalar_ref.parties import binary, channel_messages, handover_messages, messages, tlv, tower_messages
+from superscalar_ref.scenario.exit_world import ExitWorld
 from superscalar_ref.spec.location import spec_directory
 from superscalar_ref.spec.wire_forms import Field, Form, load_messages
 from tests.fuzz.mangle import mangled
-from tests.parties.ceremonies import played
+from tests.parties.ceremonies import leave, played, posted
 from tests.parties.channel_home import Home
 from tests.parties.scene import Scene, scene
 from tests.parties.tower_scene import tower
 
 TABLE = load_messages()
-KINDS: dict[str, type[Any]] = {**messages.NAMES, **channel_messages.NAMES, **tower_messages.NAMES}
+FAMILIES: tuple[Mapping[str, type[Any]], ...] = (
+    messages.NAMES,
+    channel_messages.NAMES,
+    tower_messages.NAMES,
+    handover_messages.NAMES,
+)
+KINDS = {name: kind for names in FAMILIES for name, kind in names.items()}
 
 
 # -- the table and the dataclasses -------------------------------------------------------------------------------------
@@ -219,6 +226,20 @@ def test_a_channel_lives_and_moves_by_binary_messages_alone() -> None:
     assert not home.scene.wire.alerts and sizes[1]
 
 
+def test_an_assisted_exit_goes_by_binary_messages_alone() -> None:
+    world = ExitWorld.found()
+
+    def through(letter: Any) -> bytes:
+        form = binary.json_of(binary.encode(binary.read_json(letter.raw, letter.sender)), letter.sender)
+        assert form is not None
+        return form
+
+    tape = posted(world, through)
+    leave(world)
+    assert {"ask_exit", "offer_exit"} < {json.loads(letter.raw)["message"] for letter in tape}
+    assert not world.wire.alerts
+
+
 # -- what is refused ---------------------------------------------------------------------------------------------------
 
 SMALL = binary.encode(messages.Invitation("f", 300))
@@ -311,7 +332,10 @@ def seeds() -> list[bytes]:
     play.ceremony()
     home = Home.start(("ann",), ("ann",)).pay("ann", 1_000_000)
     home.update(home.leaf())
-    tape = [*play.wire.tape, *home.scene.wire.tape]
+    world = ExitWorld.found()
+    left = posted(world)
+    leave(world)
+    tape = [*play.wire.tape, *home.scene.wire.tape, *left]
     chosen = {json.loads(one.raw)["message"]: binary.encode(binary.read_json(one.raw, "A")) for one in tape}
     assert len(chosen) > 20
     return list(chosen.values())
