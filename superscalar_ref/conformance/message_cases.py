@@ -40,6 +40,8 @@ def _streams() -> Iterator[Case]:
     yield one("one", "00 01 aa", "One value.")
     yield one("odd-and-even", "00 00 01 02 bbcc fd00fd 01 dd", "Numbers ascend; what they mean is not asked here.")
     yield one("widest", "ffffffffffffffffff 00", "The greatest number of all.")
+    edges = "fc00 fd00fd00 fdffff00 fe0001000000 feffffffff00 ff000000010000000000"
+    yield one("edges", edges, "The greatest number of each width, and the least of the next.")
     yield one("long", f"02 fd00fd {'ee' * 253}", "253 bytes: the first length of three bytes.")
     minimal = "R-TLV-MINIMAL"
     yield one("type-not-minimal", "fd00fc 01 aa", "252 in three bytes.", minimal, "two-encodings", "off-by-one")
@@ -229,6 +231,7 @@ def _wrong_binary() -> Iterator[Case]:
     yield one(
         "beyond", "a000 00 01 66 02 07 0775f05a074001", "A satoshi more than there are.", "R-TLV-FIELD", "off-by-one"
     )
+    yield one("most", "a000 00 01 66 02 07 0775f05a074000", "All the money.", "R-TLV-FIELD", negative=False)
     yield one("no-utf-8", "a000 00 01 ff 02 02 012c", "A name is UTF-8.", "R-TLV-FIELD", "malformed")
     yield one("empty-name", "a000 00 00 02 02 012c", "A name is not empty.", "R-TLV-FIELD", "malformed")
     yield one("swapped", "a000 02 02 012c 00 01 66", "The fields in the other order.", "R-TLV-ORDER", "two-encodings")
