@@ -51,9 +51,12 @@ def _places(text: str) -> Iterator[tuple[Path, int]]:
         around, index = open_.pop()
         if index < 0:
             key, after = decoder.raw_decode(text, at)
+            colon = _skip(text, after)
+            if not isinstance(key, str) or text[colon] != ":":
+                raise ValueError(f"no name of a member at character {at}")
             path = (*around, key)
             yield path, at
-            at = _skip(text, _skip(text, after) + 1)
+            at = _skip(text, colon + 1)
             open_.append((around, -1))
         else:
             path = (*around, index)

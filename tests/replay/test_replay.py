@@ -396,6 +396,19 @@ def test_a_false_claim_disagrees_also_where_nothing_can_be_played(
     assert "there is no property P-EXIT-NEVER" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("text", ["", '{"a": null [], "b": 1}', "{[]: 1}", "{1: 2}", '{"a": 1, "b"', '{"a" 1}', "[1,"])
+def test_no_lines_of_what_is_no_json(text: str) -> None:
+    with pytest.raises(ValueError, match=r"line 1|no name of a member"):
+        lines(text)
+
+
+@pytest.mark.parametrize("rest", [' [], "x": 1}', ', "x"'])
+def test_a_trace_that_breaks_off_after_a_wrong_value_is_one_error(tmp_path: Path, rest: str) -> None:
+    (tmp_path / "t.json").write_text('{"version": 1, "rounds": null' + rest, encoding="utf-8")
+    with pytest.raises(InputError, match="is no trace"):
+        read(tmp_path / "t.json")
+
+
 def test_lines_of_a_text() -> None:
     text = '{"a": [1,\n {"b": "}]\\"",\n"c": []}],\n "d":\n {}, "e": [[], [2]]}'
     assert json.loads(text)
