@@ -33,8 +33,6 @@ _DEFINED_IN_TEXT = re.compile(r"^- \*\*(R-[A-Z0-9-]+)\*\* +(.*)", re.MULTILINE)
 _GENERATED = re.compile(r"<!-- generated:.*?<!-- end -->", re.DOTALL)
 _NO_IDS = frozenset({"V-WHY", "L-X"})
 """``why`` calls the patch that it makes by the first name; the second one shows the form of a lemma."""
-_NO_PAGE = frozenset({"Q-CER-1", "Q-CHN-1"})
-"""Questions without a page: refuted designs (V-FUND-FIRST, V-COMMITMENTS-ONE-SIDED) are the whole answer."""
 _SHOWS = re.compile(r"<!-- generated: (?:diagram|ceremony|bytes|vector) ")
 _NOT_NORMATIVE = frozenset({"README.md", "conformance.md", "traceability.md", "decisions.md"})
 """Chapters that speak of requirements, and of the kit, and make none."""
@@ -211,7 +209,7 @@ def _faults(
         for rule in test["rules"]:
             named[rule].add(f"vector {test['id']}")
     for identity in sorted(named):
-        if identity not in known | _NO_PAGE:
+        if identity not in known:
             yield f"{identity} is named in {sorted(named[identity])[0]} and defined nowhere"
 
 

@@ -192,10 +192,6 @@ def test_a_must_without_vector_and_without_a_test_fails_the_command(
     assert "wrong: R-TERMS-NEW (chapters/channels.md) is named by no code" in said
 
 
-def test_a_question_without_a_page_has_none() -> None:
-    assert not trace._NO_PAGE & {path.stem for path in (spec_directory() / "findings").glob("*.md")}
-
-
 def test_generated_text_defines_nothing_again(copied: Path) -> None:
     _write(copied, "<!-- generated: constraints R-END -->\n- **R-END** again\n<!-- end -->\n")
     assert not [fault for fault in trace.trace(kit.load_tests()).faults if fault.startswith("R-END ")]
