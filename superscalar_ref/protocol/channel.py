@@ -382,7 +382,7 @@ def htlc_removable(channel: Channel, event: Event) -> bool:
 
 @RULES.guard
 def preimage_matches(channel: Channel, event: Event) -> bool:
-    """Whether the preimage is that of the payment hash; the party has looked."""
+    """Whether the preimage is that of the payment hash, or the secret of the point; the party has looked."""
     return event["valid"] is True
 
 
