@@ -11,6 +11,7 @@ import pytest
 from superscalar_ref.errors import ProtocolError, SigningError
 from superscalar_ref.parties.departed import DepartedSigner
 from superscalar_ref.parties.handover import LspHandover
+from superscalar_ref.parties.watch import txid_bytes
 from superscalar_ref.scenario.assisted_exit import spend_alone
 from superscalar_ref.scenario.exit_world import FEE_SAT, LEAVER, MINING_FEE_SAT, ExitWorld, exit_plan
 from superscalar_ref.scenario.town import LSP, payout_script, wallet_script
@@ -87,6 +88,23 @@ def test_a_client_leaves_no_other_factory_with_a_key_that_it_has_handed_over() -
     world.run()
     assert "FRESH_KEY" in world.wire.alerts[-1]
     assert not world.side(LEAVER).channel.htlcs and not world.exit_of(LEAVER).status
+
+
+def test_a_claim_that_no_block_takes_goes_out_at_every_look_whatever_the_height() -> None:
+    """AXT-8: the key is shown, and nothing but the claim pays for it; after the height of AXT-4 too."""
+    world = asked()
+    leaver = world.exit_of(LEAVER)
+    while leaver.agreed is None or world.ledger.confirmation_height(txid_bytes(leaver.agreed.offer.txid)) is None:
+        world.step()
+    (watcher,) = (one for one in world.cast.watchers[LEAVER] if one.side is leaver.side)
+    looks = []
+    while world.ledger.height < leaver.agreed.offer.refund_height + 3:
+        world.ledger.mine([])
+        looks.append([one.txid for one in leaver.look(watcher).broadcasts])
+    first = looks.index(next(one for one in looks if one))
+    assert looks[first:] == [looks[first]] * (len(looks) - first)
+    assert (len(looks[first]), leaver.status) == (1, "locked")
+    assert len(looks) - first > world.ledger.height - leaver.agreed.offer.refund_height + 1, "before it and after it"
 
 
 def test_no_second_exit_while_one_runs() -> None:
