@@ -90,21 +90,22 @@ def test_a_client_leaves_no_other_factory_with_a_key_that_it_has_handed_over() -
     assert not world.side(LEAVER).channel.htlcs and not world.exit_of(LEAVER).status
 
 
-def test_a_claim_that_no_block_takes_goes_out_at_every_look_whatever_the_height() -> None:
-    """AXT-8: the key is shown, and nothing but the claim pays for it; after the height of AXT-4 too."""
+@pytest.mark.parametrize(("who", "status"), [(LEAVER, "locked"), (LSP, "refunding")])
+def test_what_no_block_takes_goes_out_at_every_look_whatever_the_height(who: str, status: str) -> None:
+    """AXT-8: the key is shown, and only the claim pays for it, after the height of AXT-4 too; AXT-9: so the refund."""
     world = asked()
-    leaver = world.exit_of(LEAVER)
-    while leaver.agreed is None or world.ledger.confirmation_height(txid_bytes(leaver.agreed.offer.txid)) is None:
+    exit_ = world.exit_of(who)
+    while exit_.agreed is None or world.ledger.confirmation_height(txid_bytes(exit_.agreed.offer.txid)) is None:
         world.step()
-    (watcher,) = (one for one in world.cast.watchers[LEAVER] if one.side is leaver.side)
-    looks = []
-    while world.ledger.height < leaver.agreed.offer.refund_height + 3:
+    (watcher,) = (one for one in world.cast.watchers[who] if one.side is exit_.side)
+    looks, refund = {}, exit_.agreed.offer.refund_height
+    while world.ledger.height < refund + 3:
         world.ledger.mine([])
-        looks.append([one.txid for one in leaver.look(watcher).broadcasts])
-    first = looks.index(next(one for one in looks if one))
-    assert looks[first:] == [looks[first]] * (len(looks) - first)
-    assert (len(looks[first]), leaver.status) == (1, "locked")
-    assert len(looks) - first > world.ledger.height - leaver.agreed.offer.refund_height + 1, "before it and after it"
+        looks[world.ledger.height] = [one.txid for one in exit_.look(watcher).broadcasts]
+    first = min(height for height, sent in looks.items() if sent)
+    assert first == refund if who == LSP else first < refund
+    assert [sent for height, sent in looks.items() if height >= first] == [looks[first]] * (refund + 4 - first)
+    assert (len(looks[first]), exit_.status) == (1, status)
 
 
 def test_no_second_exit_while_one_runs() -> None:
