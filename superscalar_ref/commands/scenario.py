@@ -30,6 +30,8 @@ SCENARIOS = {
     "payment-two-factories": "a payment from a client of one factory to a client of another, and both factories' ends",
     "all": "every situation below, each in one line",
 }
+NO_STORY = frozenset({"lsp-vanishes", "reorgs", "ladder"})
+"""What ends in totals, or in many lines alike: there is nothing to draw."""
 BLOCKS_A_DAY = 144
 
 
@@ -56,7 +58,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--first", metavar="WAY", help="payment: only this end of the payer's factory")
     parser.add_argument("--second", metavar="WAY", help="payment: only this end of the payee's factory")
-    parser.add_argument("--draw", type=Path, metavar="DIR", help="write a situation's drawing: NAME.svg and NAME.mmd")
+    parser.add_argument("--draw", type=Path, metavar="DIR", help="write each story's drawing: NAME.svg and NAME.mmd")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="write the chain and every kit as the LSP vanishes")
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
@@ -76,6 +78,8 @@ def run(args: argparse.Namespace) -> int:
     if args.name not in SCENARIOS:
         given = "is missing" if args.name is None else f"'{args.name}' is not one"
         raise InputError("NAME", f"{given}; there is {', '.join((*SCENARIOS, *SITUATIONS))}", "scenario --list")
+    if args.draw is not None and args.name in NO_STORY:
+        raise InputError("--draw", f"'{args.name}' has no story to draw", "scenario --list")
     play = {
         "all": lambda args: _situations(args, list(SITUATIONS)),
         "lsp-vanishes": _lsp_vanishes,
@@ -116,6 +120,7 @@ def _situations(args: argparse.Namespace, names: list[str]) -> int:
 def _payment(args: argparse.Namespace) -> int:
     """The story of the first pair of ends, and what each pair comes to."""
     from superscalar_ref.scenario.payment_two_factories import PAYEES, WAYS, Case, letters, play  # noqa: PLC0415
+    from superscalar_ref.scenario.story import write_drawings  # noqa: PLC0415
 
     for name, value, allowed in (
         ("--payee", args.payee, PAYEES),
@@ -132,6 +137,9 @@ def _payment(args: argparse.Namespace) -> int:
         for second in [args.second] if args.second else WAYS:
             done = play(Case(args.payee, args.letters, first, second))
             bad += not done.well
+            if args.draw is not None:
+                says = f"the payee {args.payee}, the wire is cut after {args.letters} letters: {first} and {second}"
+                write_drawings(args.draw, f"payment-{args.payee}-{args.letters}-{first}-{second}", says, done.told)
             if args.json:
                 print(json.dumps({**asdict(done), "well": done.well}))
                 continue
@@ -147,12 +155,16 @@ def _presence(args: argparse.Namespace) -> int:
     """Every row, in a factory of one client with short locks."""
     from superscalar_ref.scenario.presence import rows  # noqa: PLC0415
     from superscalar_ref.scenario.settings import short_plan  # noqa: PLC0415
+    from superscalar_ref.scenario.story import write_drawings  # noqa: PLC0415
 
     plan = short_plan()
     bad = 0
-    for what, play, whole in rows(replace(plan, locks=replace(plan.locks, step=5, to_self_delay=6, end=150))):
+    every = rows(replace(plan, locks=replace(plan.locks, step=5, to_self_delay=6, end=150)))
+    for number, (what, play, whole) in enumerate(every, start=1):
         seen = play()
         bad += seen.whole is not whole
+        if args.draw is not None:
+            write_drawings(args.draw, f"presence-{number}", what, seen.told)
         if args.json:
             print(json.dumps({"what": what, **asdict(seen), "whole": seen.whole, "expected": whole}))
         else:

@@ -24,7 +24,7 @@ from superscalar_ref.protocol.blueprint import FUNDING, alternate_name, commitme
 from superscalar_ref.protocol.channel import Htlc, View
 from superscalar_ref.protocol.transaction import Kind, Outpoint, Role
 from superscalar_ref.scenario.payment_world import CLIENTS, FEE_MSAT, PAYEE, PAYER, Home, World
-from superscalar_ref.scenario.story import CHAIN, Line
+from superscalar_ref.scenario.story import CHAIN, End, Line, Told
 from superscalar_ref.scenario.town import LSP
 
 TOGETHER, CLIENT_ALONE, LSP_ALONE = "together", "client", "lsp"
@@ -107,6 +107,11 @@ class Result:
     def well(self) -> bool:
         """Whether everybody has what it must have."""
         return self.paid == self.expected
+
+    @property
+    def told(self) -> Told:
+        """The story, with what each party must have and has at rest."""
+        return Told(self.story, tuple(End(name, self.expected[name], has, 0) for name, has in self.paid.items()))
 
 
 @cache

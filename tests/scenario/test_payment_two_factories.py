@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
 
 import pytest
 
@@ -112,10 +113,15 @@ def test_an_end_that_pays_otherwise_is_not_well() -> None:
     assert not replace(done, paid={**done.paid, LSP: done.paid[LSP] - 1}).well
 
 
-def test_the_command_tells_the_story_with_heights_and_balances(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_tells_the_story_with_heights_and_balances(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     asked = ["scenario", "payment-two-factories", "--first", "client", "--second", "lsp"]
-    assert main(asked) == 0
+    assert main([*asked, "--draw", str(tmp_path)]) == 0
     lines = capsys.readouterr().out.splitlines()
+    assert sorted(path.suffix for path in tmp_path.glob("payment-claims-10-client-lsp.*")) == [".mmd", ".svg"]
+    drawn = (tmp_path / "payment-claims-10-client-lsp.mmd").read_text(encoding="utf-8")
+    assert "f0c0 is to have 40,996 sat, and has 40,996 sat" in drawn
     assert lines[0].startswith("height 107: f0c0 offers 7,001,124 msat")
     assert lines[-2].startswith("height ") and "at rest: lsp 200,000 sat, f0c0 40,996 sat, f1c0 59,000 sat" in lines[-2]
     assert lines[-1].endswith("as it must be")
@@ -129,6 +135,13 @@ def test_the_command_tells_the_story_with_heights_and_balances(capsys: pytest.Ca
 def test_what_there_is_not_is_said(option: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["scenario", "payment-two-factories", option, value]) == 2
     assert option in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["lsp-vanishes", "reorgs", "ladder"])
+def test_what_has_no_story_is_not_drawn(name: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["scenario", name, "--draw", str(tmp_path / "none")]) == 2
+    assert "no story" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
 
 
 def test_a_wrong_end_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

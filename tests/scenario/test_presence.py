@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from superscalar_ref.cli import main
+from superscalar_ref.scenario import presence
 from superscalar_ref.scenario.presence import GAIN, PRICE, absent, cheated, classic, longest_absence, rows
 from superscalar_ref.scenario.town import Plan
 from tests.scenario.plans import small
@@ -58,3 +61,12 @@ def test_under_the_classic_end_it_loses_everything() -> None:
 
 def test_the_last_row_ends_as_it_says() -> None:
     assert all(play().whole is whole for _, play, whole in rows(plan())[-1:])
+
+
+def test_each_row_is_drawn_where_that_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(presence, "rows", lambda plan: rows(plan)[2:3])
+    assert main(["scenario", "presence", "--draw", str(tmp_path)]) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["presence-1.mmd", "presence-1.svg"]
+    drawn = (tmp_path / "presence-1.mmd").read_text(encoding="utf-8")
+    assert drawn.startswith("%% no watchtower, looks every 5 blocks")
+    assert "is to have" in drawn
