@@ -266,6 +266,14 @@ def stories() -> Iterator[Story]:
     cheat = (early, (theirs, f"sweep:{theirs}", f"expiry:{older[-1]}#1"))
     unpoisoned = frozenset({poison, stock_poison})
     race: dict[str, Any] = {"others": [path, old_leaf, cheat], "never": (older[-1],), "lacks": unpoisoned}
+    late: dict[str, Any] = {
+        "owed": poisoned,
+        "others": [path, old_leaf, (END, (theirs,))],
+        "away": [(0, early + 18)],
+        "never": (theirs,),
+        "negative": True,
+        "flags": ("older-state",),
+    }
 
     def client(slug: str, comment: str, rules: str, owed: int = exit_pays, **more: Any) -> Story:
         return Story(f"client-{slug}", comment, rules.split(), "client", owed, **more)
@@ -309,12 +317,7 @@ def stories() -> Iterator[Story]:
         "poison-after-absence",
         "A comes back when its older leaf state is confirmed: the poison takes channel and stock.",
         "STR-8",
-        owed=poisoned,
-        others=[path, old_leaf, (END, (theirs,))],
-        away=[(0, early + 18)],
-        never=(theirs,),
-        negative=True,
-        flags=("older-state",),
+        **late,
     )
     yield client(
         "alternate-at-the-end",
@@ -372,12 +375,7 @@ def stories() -> Iterator[Story]:
         "poison",
         "The tower itself was away while the older state confirmed: its poison pays the client.",
         "WTW-4",
-        owed=poisoned,
-        others=[path, old_leaf, (END, (theirs,))],
-        away=[(0, early + 18)],
-        never=(theirs,),
-        negative=True,
-        flags=("older-state",),
+        **late,
     )
     yield tower(
         "crashes-in-every-block",

@@ -12,7 +12,7 @@ from superscalar_ref.cli import main
 from superscalar_ref.errors import InputError
 from superscalar_ref.replay.outcome import AGREES, CANNOT, DISAGREES, MINED
 from superscalar_ref.replay.scale import UNIT_SAT
-from tests.replay.test_replay import Trace, played, trace_of, written
+from tests.replay.test_replay import Trace, demand_disbelief, played, trace_of, written
 
 
 @pytest.mark.parametrize("blocks", [1, 3])
@@ -79,11 +79,7 @@ def dropped(place: int) -> Callable[[Trace], None]:
 def test_what_no_game_goes_like_is_not_believed(
     identity: str, change: Callable[[Trace], object], says: str, tmp_path: Path
 ) -> None:
-    trace = trace_of(identity)
-    change(trace)
-    outcome = played(tmp_path / "trace.json", trace)
-    assert outcome.exit_code == DISAGREES
-    assert any(says in problem and problem.startswith("line ") for problem in outcome.problems), outcome.problems
+    demand_disbelief(identity, change, says, tmp_path)
 
 
 def test_a_payment_that_is_lost_off_chain_has_nothing_to_play(tmp_path: Path) -> None:

@@ -39,6 +39,15 @@ def played(path: Path, trace: Trace, blocks: int = 3) -> Outcome:
     return replay(read(written(path, trace)), blocks)
 
 
+def demand_disbelief(identity: str, change: Callable[[Trace], object], says: str, directory: Path) -> None:
+    """A trace of that variant, changed, disagrees with the chain, and a line of it is named."""
+    trace = trace_of(identity)
+    change(trace)
+    outcome = played(directory / "trace.json", trace)
+    assert outcome.exit_code == DISAGREES
+    assert any(says in problem and problem.startswith("line ") for problem in outcome.problems), outcome.problems
+
+
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     return tmp_path / "trace.json"

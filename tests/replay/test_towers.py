@@ -9,7 +9,7 @@ import pytest
 
 from superscalar_ref.replay.outcome import AGREES, DISAGREES, MINED
 from superscalar_ref.replay.scale import UNIT_SAT
-from tests.replay.test_replay import Trace, played, trace_of
+from tests.replay.test_replay import Trace, demand_disbelief, played, trace_of
 
 LATE = "V-LIQUIDITY-EARLY"
 
@@ -90,11 +90,7 @@ def dropped(words: str) -> Callable[[Trace], None]:
 def test_what_cannot_be_is_named_by_its_line(
     identity: str, change: Callable[[Trace], None], says: str, tmp_path: Path
 ) -> None:
-    trace = trace_of(identity)
-    change(trace)
-    outcome = played(tmp_path / "trace.json", trace)
-    assert outcome.exit_code == DISAGREES
-    assert any(says in problem and problem.startswith("line ") for problem in outcome.problems), outcome.problems
+    demand_disbelief(identity, change, says, tmp_path)
 
 
 def test_a_lock_that_has_not_run_out_is_cores_to_refuse(tmp_path: Path) -> None:
