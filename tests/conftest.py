@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from superscalar_ref.errors import SuperscalarError
 from tests import behaviour
 
 settings.register_profile("dev", deadline=None)
@@ -21,7 +22,11 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.enviro
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    behaviour.watch()
+    try:
+        behaviour.watch()
+    except SuperscalarError as error:
+        # A faulty table is one line that names the place, and no traceback of pytest's own.
+        raise pytest.UsageError(str(error)) from error
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
